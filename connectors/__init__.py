@@ -1,0 +1,1 @@
+"""Everything that speaks to a product: thin clients, their contracts, and loopback stand-ins."""

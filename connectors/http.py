@@ -1,0 +1,380 @@
+"""How one call is sent: time-out, retry, TLS, proxy, error mapping, redaction.
+
+The only place for `requests` and `tenacity`. It never follows a redirect, never reads the
+environment's proxies or `.netrc`, never turns certificate checks off, and never repeats a write whose
+first copy may have arrived.
+"""
+
+from __future__ import annotations
+
+import json as jsonlib
+import logging
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import requests
+from msgspec import Struct
+from requests.adapters import HTTPAdapter
+
+from connectors.document import shorten, visible
+from connectors.errors import AuthFailed, ConnectorError, NotFound, OutcomeUnknown, Rejected, Unavailable
+from connectors.model import Clock, Secret
+
+log = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_S = 4.0
+READ_TIMEOUT_S = 8.0
+CALL_BUDGET_S = 10.0
+"""No call holds a run longer than about this, retries and waits included."""
+MAX_BODY_BYTES = 64 * 1024 * 1024
+ATTEMPTS = 3
+
+
+class Repeat(StrEnum):
+    """May this request be sent again when its answer was lost?"""
+
+    SAFE = "safe"
+    ONCE = "once"
+
+
+class HttpSettings(Struct, frozen=True, kw_only=True):
+    """How a connector reaches its product."""
+
+    base_url: str
+    ca_file: str | None = None
+    fingerprint_sha256: str | None = None
+    proxy: str | None = None
+    settle_s: float | None = None
+
+
+class Runtime(Struct, frozen=True, kw_only=True):
+    """What comes in from outside. `emulated` allows plain http, to loopback only; `transport` makes
+    the adapter that carries requests (None: the real one)."""
+
+    clock: Clock
+    emulated: bool = False
+    transport: Callable[[], HTTPAdapter] | None = None
+
+
+class Reply(Struct, frozen=True, kw_only=True):
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    product: str
+    repeat: Repeat
+
+    def json(self) -> Any:
+        """The body as JSON. Errors: what is no JSON is `Unavailable` after a read, and
+        `OutcomeUnknown` after a write, because the product did take the request."""
+        kind = self.headers.get("Content-Type", "no content type")
+        if "json" in kind.lower() and self.body:
+            try:
+                return jsonlib.loads(self.body)
+            except (ValueError, RecursionError):
+                pass
+        what = "an empty body" if not self.body else f"{visible(kind[:80])}, not readable as JSON"
+        text = f"answered HTTP {self.status} with {what}"
+        if self.repeat is Repeat.ONCE:
+            raise OutcomeUnknown(self.product, text, status=self.status)
+        raise Unavailable(self.product, text, status=self.status)
+
+
+class _Adapter(HTTPAdapter):
+    """The real transport; with a fingerprint, the certificate itself is the trust."""
+
+    def __init__(self, fingerprint: str | None) -> None:
+        self._fingerprint = fingerprint
+        super().__init__(max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        if self._fingerprint:
+            kwargs["assert_fingerprint"] = self._fingerprint
+        super().init_poolmanager(*args, **kwargs)
+
+
+class _Again(Exception):
+    """Inside this file only: the attempt may be repeated after `wait_s`."""
+
+    def __init__(self, fault: ConnectorError, wait_s: float | None) -> None:
+        super().__init__(fault.text)
+        self.fault = fault
+        self.wait_s = wait_s
+
+
+class _HeaderAuth(requests.auth.AuthBase):
+    """Sets the headers itself: with an auth object in place, `requests` does not read `.netrc`."""
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        self._headers = headers
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers.update(self._headers)
+        return request
+
+
+def path_of(*parts: str) -> str:
+    """Join path segments, each percent-encoded whole (a slash inside a segment too)."""
+    return "/" + "/".join(quote(part, safe="") for part in parts)
+
+
+class HttpClient:
+    """One product's door. `secrets` are replaced wherever a product's text reaches a message."""
+
+    def __init__(
+        self,
+        product: str,
+        settings: HttpSettings,
+        runtime: Runtime,
+        *,
+        secrets: Sequence[Secret] = (),
+        explain: Callable[[int, bytes], str | None] | None = None,
+    ) -> None:
+        self.product = product
+        self.base_url = settings.base_url.rstrip("/")
+        self._clock = runtime.clock
+        self._secrets = list(secrets)
+        self._explain = explain
+        self._session = self._open(settings, runtime)
+
+    def _open(self, settings: HttpSettings, runtime: Runtime) -> requests.Session:
+        url = urlsplit(self.base_url)
+        is_loopback = url.hostname in ("127.0.0.1", "::1")
+        if url.scheme != "https" and not (runtime.emulated and is_loopback):
+            raise Rejected(self.product, f"plain http is refused: {visible(self.base_url)}")
+        session = requests.Session()
+        session.trust_env = False
+        session.verify = settings.ca_file or not settings.fingerprint_sha256
+        session.proxies = {"http": settings.proxy, "https": settings.proxy} if settings.proxy else {}
+        make = runtime.transport or (lambda: _Adapter(settings.fingerprint_sha256))
+        adapter = make()
+        session.mount("https://", adapter)
+        session.mount("http://", adapter)
+        return session
+
+    def add_secret(self, secret: Secret) -> None:
+        """A token that came later (a session key) is redacted from now on."""
+        self._secrets.append(secret)
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        repeat: Repeat,
+        auth: Mapping[str, str] | None = None,
+        params: Mapping[str, str | int] | None = None,
+        json: Any = None,
+        form: Mapping[str, str | int] | None = None,
+        files: Mapping[str, tuple[str, bytes, str]] | None = None,
+        headers: Mapping[str, str] | None = None,
+        accept: Sequence[int] = (200,),
+    ) -> Reply:
+        """Send one request and give its reply when the status is one of `accept`.
+
+        Repeat: `SAFE` requests are tried up to three times within the call's budget; `ONCE` requests
+        again only when the product cannot have taken them (never connected, 429, or 503 with
+        Retry-After). Errors: as `connectors/errors.py` groups them.
+        """
+        started = self._clock.monotonic()
+        request = requests.Request(
+            method,
+            self.base_url + path,
+            params=params,
+            json=json,
+            data=form,
+            files=files,
+            headers=dict(headers or {}),
+            auth=_HeaderAuth(auth or {}),
+        )
+        try:
+            return self._attempt(request, repeat, accept)
+        except _Again as first:
+            return self._again(request, repeat, accept, first, started)
+
+    def _again(
+        self,
+        request: requests.Request,
+        repeat: Repeat,
+        accept: Sequence[int],
+        first: _Again,
+        started: float,
+    ) -> Reply:
+        # Imported here: a quiet poll needs no retry, and a cron process pays for each import.
+        from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_attempt
+
+        pending: list[_Again] = [first]
+
+        def attempt() -> Reply:
+            last = pending[-1]
+            wait_s = last.wait_s if last.wait_s is not None else 0.5 * len(pending)
+            if self._clock.monotonic() - started + wait_s > CALL_BUDGET_S:
+                raise last.fault
+            self._clock.sleep(wait_s)
+            try:
+                return self._attempt(request, repeat, accept)
+            except _Again as again:
+                pending.append(again)
+                raise
+
+        retrying = Retrying(
+            retry=retry_if_exception_type(_Again),
+            stop=stop_after_attempt(ATTEMPTS - 1),
+            sleep=lambda _seconds: None,
+        )
+        try:
+            return retrying(attempt)
+        except RetryError:
+            raise pending[-1].fault from None
+
+    def _attempt(self, request: requests.Request, repeat: Repeat, accept: Sequence[int]) -> Reply:
+        with self._mapped(repeat):
+            prepared = self._session.prepare_request(request)
+            with self._session.send(
+                prepared,
+                timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
+                allow_redirects=False,
+                stream=True,
+                verify=self._session.verify,
+                proxies=self._session.proxies,
+            ) as response:
+                body = self._read(response, repeat)
+        log.debug("http product=%s method=%s status=%s", self.product, request.method, response.status_code)
+        reply = Reply(
+            status=response.status_code,
+            headers=response.headers,
+            body=body,
+            product=self.product,
+            repeat=repeat,
+        )
+        if reply.status in accept:
+            return reply
+        raise self._refusal(reply)
+
+    def _read(self, response: requests.Response, repeat: Repeat) -> bytes:
+        deadline = self._clock.monotonic() + CALL_BUDGET_S
+        chunks: list[bytes] = []
+        size = 0
+        for chunk in response.iter_content(65536):
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > MAX_BODY_BYTES or self._clock.monotonic() > deadline:
+                fault = OutcomeUnknown if repeat is Repeat.ONCE else Unavailable
+                raise fault(self.product, "sends an answer that is too long or too slow")
+        return b"".join(chunks)
+
+    @contextmanager
+    def _mapped(self, repeat: Repeat) -> Iterator[None]:
+        """Map the lower library's errors: never sent, or sent and then lost."""
+        try:
+            yield
+        except requests.exceptions.SSLError as error:
+            text = "the certificate was refused; point tls.ca_file (or tls.fingerprint_sha256) at it: "
+            raise Unavailable(self.product, text + self._clean(str(_root(error)))) from None
+        except requests.exceptions.ConnectTimeout:
+            raise _Again(Unavailable(self.product, "no connection within the time-out"), None) from None
+        except requests.exceptions.RequestException as error:
+            if _never_sent(error):
+                raise _Again(
+                    Unavailable(self.product, "no connection: " + self._clean(str(_root(error)))), None
+                ) from None
+            if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader)):
+                raise Rejected(self.product, "the request cannot be formed") from None
+            text = f"the answer was lost ({type(error).__name__})"
+            if repeat is Repeat.ONCE:
+                raise OutcomeUnknown(self.product, text) from None
+            raise _Again(Unavailable(self.product, text), None) from None
+
+    def _refusal(self, reply: Reply) -> Exception:
+        """The error for a status that was not accepted."""
+        status = reply.status
+        wait_s = retry_after_s(reply.headers, self._clock.now())
+        text = self._text(reply)
+        if status == 429 or (status == 503 and wait_s is not None):
+            fault = Unavailable(self.product, text, status=status, retry_after_s=wait_s)
+            return _Again(fault, wait_s if wait_s is not None else 1.0)
+        if status in (401, 403):
+            return AuthFailed(self.product, text, status=status)
+        if status == 404:
+            return NotFound(self.product, text, status=status)
+        if status >= 500:
+            if reply.repeat is Repeat.ONCE:
+                return OutcomeUnknown(self.product, text, status=status)
+            return _Again(Unavailable(self.product, text, status=status), None)
+        if 300 <= status < 400:
+            text = f"answered with a redirect (HTTP {status}), which is not followed"
+        if status < 300:
+            fault_type = OutcomeUnknown if reply.repeat is Repeat.ONCE else Unavailable
+            return fault_type(self.product, text, status=status)
+        return Rejected(self.product, text, status=status)
+
+    def _text(self, reply: Reply) -> str:
+        said = self._explain(reply.status, reply.body) if self._explain else None
+        text = f"HTTP {reply.status}"
+        return f"{text}: {self._clean(said)}" if said else text
+
+    def _clean(self, text: str) -> str:
+        for secret in self._secrets:
+            value = secret.reveal()
+            if value:
+                text = text.replace(value, "***")
+        return visible(shorten(text, 300))
+
+    def redact(self, text: str) -> str:
+        """A product's own words, safe to show: secrets out, control characters as escapes, short."""
+        return self._clean(text)
+
+
+def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Seconds to wait as told: whole or broken seconds, an HTTP date, or Falcon's epoch.
+
+    Clamped to 0..300; garbage is as good as no header. Source: RFC 9110 section 10.2.3;
+    X-RateLimit-RetryAfter as read in PSFalcon, 2026-11-25.
+    """
+    epoch = headers.get("X-RateLimit-RetryAfter")
+    if epoch and re.fullmatch(r"\d{9,11}", epoch.strip()):
+        return _clamp(int(epoch) - now.timestamp())
+    value = (headers.get("Retry-After") or "").strip()
+    if not value:
+        return None
+    try:
+        return _clamp(float(value))
+    except ValueError:
+        pass
+    try:
+        at = parsedate_to_datetime(value)
+    except (TypeError, ValueError):
+        return None
+    return _clamp((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - now.timestamp())
+
+
+def _clamp(seconds: float) -> float | None:
+    return min(max(seconds, 0.0), 300.0) if seconds == seconds else None
+
+
+def _root(error: BaseException) -> BaseException:
+    """The innermost cause that the lower libraries wrapped."""
+    seen = error
+    while True:
+        inner = getattr(seen, "reason", None) or (seen.args[0] if seen.args else None)
+        if not isinstance(inner, BaseException):
+            return seen
+        seen = inner
+
+
+def _never_sent(error: BaseException) -> bool:
+    """True when the connection itself was not made, so that nothing can have arrived."""
+    from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+
+    seen: BaseException | None = error
+    while isinstance(seen, BaseException):
+        if isinstance(seen, (NewConnectionError, ConnectTimeoutError)):
+            return True
+        inner = getattr(seen, "reason", None) or (seen.args[0] if seen.args else None)
+        seen = inner if isinstance(inner, BaseException) else None
+    return isinstance(error, requests.exceptions.ProxyError)
