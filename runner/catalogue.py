@@ -1,0 +1,137 @@
+"""What a playbook may call: each action's name, effect, inputs and outputs.
+
+A visible table and nothing else; `runner/actions.py` holds the functions behind it. The playbook
+reader, the linter, the schema and the docs all read this one definition.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from connectors.base import Effect
+
+
+class ValueType(StrEnum):
+    """What an input or an output is, as a playbook's author sees it."""
+
+    TEXT = "text"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    LIST = "list"
+    OBJECT = "object"
+    ALERT = "alert"
+    TARGET = "target"
+    """A device with the proof of its identity, as `edr.find_host` gives it."""
+    TARGETS = "targets"
+    """A list of such targets."""
+
+
+class Input(Struct, frozen=True, kw_only=True):
+    type: ValueType
+    required: bool = True
+
+
+class ActionSpec(Struct, frozen=True, kw_only=True):
+    """One verb. `takes_targets`: its devices come by `targets:`, never by `with:`."""
+
+    name: str
+    about: str
+    effect: Effect
+    inputs: dict[str, Input]
+    outputs: dict[str, ValueType]
+    takes_targets: bool = False
+    inverse: str | None = None
+
+
+_TEXT = Input(type=ValueType.TEXT)
+_ALERT = Input(type=ValueType.ALERT)
+_CONTAINMENT_OUTPUTS = {
+    "state": ValueType.TEXT,
+    "summary": ValueType.TEXT,
+    "devices": ValueType.LIST,
+}
+
+CATALOGUE: dict[str, ActionSpec] = {
+    spec.name: spec
+    for spec in (
+        ActionSpec(
+            name="wmic.assess",
+            about="Judge a wmic command line by the value of its format switch.",
+            effect=Effect.INVESTIGATE,
+            inputs={"alert": _ALERT},
+            outputs={
+                "assessment": ValueType.TEXT,
+                "score": ValueType.NUMBER,
+                "summary": ValueType.TEXT,
+                "reasons": ValueType.LIST,
+                "indicators": ValueType.LIST,
+            },
+        ),
+        ActionSpec(
+            name="edr.find_host",
+            about="Find the alert's device in the EDR and prove that it is the one.",
+            effect=Effect.INVESTIGATE,
+            inputs={"alert": _ALERT},
+            outputs={
+                "found": ValueType.BOOLEAN,
+                "proved": ValueType.BOOLEAN,
+                "target": ValueType.TARGET,
+                "summary": ValueType.TEXT,
+            },
+        ),
+        ActionSpec(
+            name="edr.isolate_host",
+            about="Cut devices off the network. Asks by itself.",
+            effect=Effect.CONTAIN,
+            inputs={"reason": _TEXT},
+            outputs=_CONTAINMENT_OUTPUTS,
+            takes_targets=True,
+            inverse="edr.release_host",
+        ),
+        ActionSpec(
+            name="edr.release_host",
+            about="Let isolated devices back on the network. Asks by itself.",
+            effect=Effect.RELEASE,
+            inputs={"reason": _TEXT},
+            outputs=_CONTAINMENT_OUTPUTS,
+            takes_targets=True,
+        ),
+        ActionSpec(
+            name="hunt.spread",
+            about="Look for the same stylesheet address on other hosts.",
+            effect=Effect.INVESTIGATE,
+            inputs={"alert": _ALERT, "indicators": Input(type=ValueType.LIST)},
+            outputs={
+                "outcome": ValueType.TEXT,
+                "hosts": ValueType.LIST,
+                "targets": ValueType.TARGETS,
+                "summary": ValueType.TEXT,
+                "not_searched": ValueType.LIST,
+            },
+        ),
+        ActionSpec(
+            name="tickets.create_ticket",
+            about="Open the case's one ticket; it is kept up without the playbook.",
+            effect=Effect.DOCUMENT,
+            inputs={"title": _TEXT},
+            outputs={"key": ValueType.TEXT, "url": ValueType.TEXT},
+        ),
+        ActionSpec(
+            name="tickets.comment_ticket",
+            about="Add a comment to the case's ticket.",
+            effect=Effect.DOCUMENT,
+            inputs={"text": _TEXT},
+            outputs={"key": ValueType.TEXT},
+        ),
+        ActionSpec(
+            name="chat.post_message",
+            about="Say something in the responders' channel.",
+            effect=Effect.NOTIFY,
+            inputs={"text": _TEXT},
+            outputs={"id": ValueType.TEXT},
+        ),
+    )
+}
+"""Every action, by the name that a playbook uses."""
