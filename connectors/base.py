@@ -1,8 +1,8 @@
 """Connector, action, effect; and the role protocols that a playbook's verbs stand on.
 
 It answers what a connector must offer, and refuses to know any product. A role method that changes
-the world is declared with `@action`: its effect, its inverse, how long a request may still land after
-we stopped listening, and what may be done when the answer was lost.
+the world is declared with `@action`: its effect, its inverse, how long a request may still land
+after we stopped listening, and what may be done when the answer was lost.
 """
 
 from __future__ import annotations
@@ -95,15 +95,14 @@ def action(
 
 def actions_of(role: type) -> dict[str, Action]:
     """The declared actions of a role protocol, by name."""
-    return {
-        name: member.action for name, member in vars(role).items() if hasattr(member, "action")
-    }
+    return {name: member.action for name, member in vars(role).items() if hasattr(member, "action")}
 
 
 class Connector:
     """The client of one configured instance of one product.
 
-    The promise: secrets stay inside; `check()` names what is missing; reading methods change nothing.
+    The promise: secrets stay inside; `check()` names what is missing; reading methods change
+    nothing.
     """
 
     TYPE: ClassVar[str]
@@ -182,8 +181,8 @@ class Edr(Protocol):
     def find_devices(
         self, *, hostname: str | None = None, device_id: str | None = None
     ) -> Sequence[Device]:
-        """Every device whose name (or id) is exactly this, without regard to case; none is no error.
-        Errors: `Rejected` for an empty or unsafe selector, before any call."""
+        """Every device whose name (or id) is exactly this, without regard to case; none is no
+        error. Errors: `Rejected` for an empty or unsafe selector, before any call."""
         ...
 
     def read_device(self, device_id: str) -> Device:
@@ -220,7 +219,8 @@ class Chat(Protocol):
 
     @action(Effect.NOTIFY, Recovery.LOOK, settle_s=30)
     def post_card(self, card: Card) -> MessageRef:
-        """A new message, always. Falls back to a shorter form when the product refuses the length."""
+        """A new message, always. Falls back to a shorter form when the product refuses the
+        length."""
         ...
 
     def find_message(self, key: str, thread: MessageRef | None = None) -> MessageRef | None:

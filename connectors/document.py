@@ -56,7 +56,8 @@ class Document(Struct, frozen=True):
 
 
 def shorten(text: str, limit: int) -> str:
-    """Keep head and tail and say how much lies between: the telling part may stand at either end."""
+    """Keep head and tail and say how much lies between: the telling part may stand at either
+    end."""
     if len(text) <= limit:
         return text
     mark = f" …[{len(text) - limit} characters left out]… "
@@ -82,8 +83,8 @@ def _is_unsafe(char: str) -> bool:
 
 
 def visible(text: str, *, keep_newlines: bool = False) -> str:
-    """Write control, bidirectional and invisible characters as escapes, so that evidence can rewrite
-    no terminal, log line or card: ESC becomes `\\x1b`, U+202E becomes `\\u202e`."""
+    r"""Write control, bidirectional and invisible characters as escapes, so that evidence can
+    rewrite no terminal, log line or card: ESC becomes `\x1b`, U+202E becomes `\u202e`."""
     if text.isprintable() and not any(map(_is_unsafe, text)):
         return text
     return "".join(

@@ -1,8 +1,8 @@
 """How one call is sent: time-out, retry, TLS, proxy, error mapping, redaction.
 
 The only place for `requests` and `tenacity`. It never follows a redirect, never reads the
-environment's proxies or `.netrc`, never turns certificate checks off, and never repeats a write whose
-first copy may have arrived.
+environment's proxies or `.netrc`, never turns certificate checks off, and never repeats a write
+whose first copy may have arrived.
 """
 
 from __future__ import annotations
@@ -23,7 +23,14 @@ from msgspec import Struct
 from requests.adapters import HTTPAdapter
 
 from connectors.document import shorten, visible
-from connectors.errors import AuthFailed, ConnectorError, NotFound, OutcomeUnknown, Rejected, Unavailable
+from connectors.errors import (
+    AuthFailed,
+    ConnectorError,
+    NotFound,
+    OutcomeUnknown,
+    Rejected,
+    Unavailable,
+)
 from connectors.model import Clock, Secret
 
 log = logging.getLogger(__name__)
@@ -150,7 +157,9 @@ class HttpClient:
         session = requests.Session()
         session.trust_env = False
         session.verify = settings.ca_file or not settings.fingerprint_sha256
-        session.proxies = {"http": settings.proxy, "https": settings.proxy} if settings.proxy else {}
+        session.proxies = (
+            {"http": settings.proxy, "https": settings.proxy} if settings.proxy else {}
+        )
         make = runtime.transport or (lambda: _Adapter(settings.fingerprint_sha256))
         adapter = make()
         session.mount("https://", adapter)
@@ -177,9 +186,9 @@ class HttpClient:
     ) -> Reply:
         """Send one request and give its reply when the status is one of `accept`.
 
-        Repeat: `SAFE` requests are tried up to three times within the call's budget; `ONCE` requests
-        again only when the product cannot have taken them (never connected, 429, or 503 with
-        Retry-After). Errors: as `connectors/errors.py` groups them.
+        Repeat: `SAFE` requests are tried up to three times within the call's budget; `ONCE`
+        requests again only when the product cannot have taken them (never connected, 429, or 503
+        with Retry-After). Errors: as `connectors/errors.py` groups them.
         """
         started = self._clock.monotonic()
         request = requests.Request(
@@ -244,7 +253,12 @@ class HttpClient:
                 proxies=self._session.proxies,
             ) as response:
                 body = self._read(response, repeat)
-        log.debug("http product=%s method=%s status=%s", self.product, request.method, response.status_code)
+        log.debug(
+            "http product=%s method=%s status=%s",
+            self.product,
+            request.method,
+            response.status_code,
+        )
         reply = Reply(
             status=response.status_code,
             headers=response.headers,
@@ -274,16 +288,23 @@ class HttpClient:
         try:
             yield
         except requests.exceptions.SSLError as error:
-            text = "the certificate was refused; point tls.ca_file (or tls.fingerprint_sha256) at it: "
+            text = (
+                "the certificate was refused; point tls.ca_file (or tls.fingerprint_sha256) at it: "
+            )
             raise Unavailable(self.product, text + self._clean(str(_root(error)))) from None
         except requests.exceptions.ConnectTimeout:
-            raise _Again(Unavailable(self.product, "no connection within the time-out"), None) from None
+            raise _Again(
+                Unavailable(self.product, "no connection within the time-out"), None
+            ) from None
         except requests.exceptions.RequestException as error:
             if _never_sent(error):
                 raise _Again(
-                    Unavailable(self.product, "no connection: " + self._clean(str(_root(error)))), None
+                    Unavailable(self.product, "no connection: " + self._clean(str(_root(error)))),
+                    None,
                 ) from None
-            if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader)):
+            if isinstance(
+                error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader)
+            ):
                 raise Rejected(self.product, "the request cannot be formed") from None
             text = f"the answer was lost ({type(error).__name__})"
             if repeat is Repeat.ONCE:
@@ -326,7 +347,8 @@ class HttpClient:
         return visible(shorten(text, 300))
 
     def redact(self, text: str) -> str:
-        """A product's own words, safe to show: secrets out, control characters as escapes, short."""
+        """A product's own words, safe to show: secrets out, control characters as escapes,
+        short."""
         return self._clean(text)
 
 

@@ -88,8 +88,8 @@ class AssessmentKind(StrEnum):
 
 
 class Reason(Struct, frozen=True, kw_only=True):
-    """One sentence that a responder understands, its weight (positive speaks for an attack), and the
-    event that it rests on."""
+    """One sentence that a responder understands, its weight (positive speaks for an attack), and
+    the event that it rests on."""
 
     text: str
     weight: int
@@ -238,8 +238,8 @@ class Choice(Struct, frozen=True, kw_only=True):
 
 
 class Card(Struct, frozen=True, kw_only=True):
-    """The message that asks. `fallback` is what a phone shows; `key` finds the message again after a
-    lost answer; `mentions` are account ids to be called. A locked card takes no more answers."""
+    """The message that asks. `fallback` is what a phone shows; `key` finds the message again after
+    a lost answer; `mentions` are account ids to be called. A locked card takes no more answers."""
 
     key: str
     fallback: str
@@ -265,7 +265,8 @@ class Answer(Struct, frozen=True, kw_only=True):
 
 
 class CardReading(Struct, frozen=True, kw_only=True):
-    """A card as it stands now: what it shows (`sha256`) and who answered, our own account left out."""
+    """A card as it stands now: what it shows (`sha256`) and who answered, our own account left
+    out."""
 
     sha256: str
     answers: tuple[Answer, ...]
@@ -292,7 +293,8 @@ class TicketRef(Struct, frozen=True, kw_only=True):
 
 
 class TicketDraft(Struct, frozen=True, kw_only=True):
-    """A ticket to be opened. `correlation` finds it again: one ticket a correlation key, for ever."""
+    """A ticket to be opened. `correlation` finds it again: one ticket a correlation key, for
+    ever."""
 
     correlation: str
     title: str

@@ -16,7 +16,8 @@ CONNECTORS: dict[str, str] = {
 
 
 def load_connector(type_name: str) -> type[Connector]:
-    """The class behind a configured type. Errors: `KeyError` for a type that is not in the table."""
+    """The class behind a configured type. Errors: `KeyError` for a type that is not in the
+    table."""
     module, _, name = CONNECTORS[type_name].partition(":")
     loaded: type[Connector] = getattr(import_module(module), name)
     return loaded
