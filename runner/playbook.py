@@ -1,0 +1,109 @@
+"""What a playbook says: YAML → typed steps, all faults at once.
+
+It proves what can be seen without following the flow; `runner/lint.py` proves the rest. It runs
+nothing, compiles no expression, and never imports jinja2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from msgspec import UNSET, Struct, UnsetType
+
+from runner.catalogue import ActionSpec
+from runner.yaml_reader import Fault
+from runner.yaml_reader import Path as DocumentPath
+
+
+class Retry(Struct, frozen=True, kw_only=True):
+    """How often an investigating action is tried again, and how long to wait before each."""
+
+    max: int
+    wait_s: float = 30.0
+
+
+class _Common(Struct, frozen=True, kw_only=True):
+    """What each step has. `id` is always set: the given one, or the kind and the place in the
+    playbook. `path` leads from the file's root to the step. `else_value` is the step's value when
+    `when` skips it."""
+
+    id: str
+    path: DocumentPath
+    name: str | None = None
+    when: str | bool | None = None
+    else_value: object | UnsetType = UNSET
+    on_error: Literal["fail", "continue"] | tuple[Step, ...] = "fail"
+
+
+class Do(_Common, frozen=True, kw_only=True):
+    """One action. `with_` holds its inputs as written, templates included."""
+
+    action: str
+    with_: dict[str, object] = {}
+    targets: object | None = None
+    max: int | None = None
+    timeout_s: float | None = None
+    retry: Retry | None = None
+    approval_quorum: int | None = None
+
+
+class If(_Common, frozen=True, kw_only=True):
+    condition: str | bool
+    then: tuple[Step, ...]
+    otherwise: tuple[Step, ...] = ()
+
+
+class Parallel(_Common, frozen=True, kw_only=True):
+    """Branches side by side, by name."""
+
+    branches: dict[str, tuple[Step, ...]]
+
+
+class Stop(_Common, frozen=True, kw_only=True):
+    """Ends the run. `verdict` stays empty unless the playbook's author gives one: it is a person's
+    word, never the machine's."""
+
+    reason: str
+    verdict: str | None = None
+
+
+Step: TypeAlias = Do | If | Parallel | Stop
+
+
+class Playbook(Struct, frozen=True, kw_only=True):
+    """One playbook, with its exact text and that text's hash, to which runs are pinned."""
+
+    name: str
+    description: str
+    on: str | None
+    severity: str
+    techniques: tuple[str, ...]
+    steps: tuple[Step, ...]
+    file: str
+    source: str
+    sha256: str
+
+
+class PlaybookFaults(Exception):
+    """A playbook cannot be used. `faults` are all of them, in the order of the file."""
+
+    def __init__(self, faults: list[Fault]) -> None:
+        super().__init__("\n".join(map(str, faults)))
+        self.faults = faults
+
+
+def read_playbook(text: str, file: str, catalogue: Mapping[str, ActionSpec]) -> Playbook:
+    """Read a playbook's text. Errors: `PlaybookFaults` with every fault."""
+    raise NotImplementedError
+
+
+def shipped_playbooks() -> dict[str, str]:
+    """The playbooks of this distribution: name → text."""
+    raise NotImplementedError
+
+
+def find_playbook(name: str, playbook_dir: Path | None) -> tuple[str, str]:
+    """A playbook's text and where it came from. Errors: `KeyError`."""
+    raise NotImplementedError
