@@ -202,10 +202,12 @@ class EventQuery(Struct, frozen=True, kw_only=True):
 
 
 class SearchJob(Struct, frozen=True, kw_only=True):
-    """A search under way at the SIEM; a value that a later tick can go on with."""
+    """A search under way at the SIEM; a value that a later tick can go on with. `row_cap`: how many
+    rows it keeps at most; as many rows as that are taken for a truncated answer."""
 
     sid: str
     started_at: datetime
+    row_cap: int = 500_000
 
 
 class SearchPhase(StrEnum):
