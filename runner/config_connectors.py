@@ -1,0 +1,223 @@
+"""What each configured connector must hold: its address, its credentials, its own options.
+
+Secrets are read here and nowhere else. It opens no connection; `runner/config_rules.py` calls it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from connectors.base import ROLES, Connector, actions_of
+from connectors.http import HttpSettings
+from connectors.model import Secret
+from connectors.registry import CONNECTORS
+from runner import config as made
+from runner import config_shapes as shapes
+from runner.schema import closest, decode
+from runner.yaml_reader import Node, Report
+from runner.yaml_reader import Path as Where
+
+MAX_SECRET_BYTES = 16 * 1024
+GROUP_AND_OTHERS = 0o077
+
+
+class Reading:
+    """One reading's inputs, and the ways to report and to find files and secrets."""
+
+    def __init__(
+        self,
+        root: Node,
+        shape: shapes.ConfigShape,
+        folder: Path,
+        environ: Mapping[str, str],
+        report: Report,
+    ) -> None:
+        self.root = root
+        self.shape = shape
+        self.report = report
+        self.warnings: list[str] = []
+        self._folder = folder.absolute()
+        self._environ = environ
+
+    def add(self, path: Where, text: str, mend: str, code: str) -> None:
+        self.report.add(self.root.find(path), text, mend, f"config-{code}")
+
+    def keys(self, path: Where) -> list[str]:
+        """The keys that stand in a mapping of the file, sound or not; none when it is not there."""
+        node = self.root
+        for part in path:
+            below = node.value.get(str(part)) if isinstance(node.value, dict) else None
+            if below is None:
+                return []
+            node = below
+        return list(node.keys)
+
+    def path(self, text: str, where: Where) -> Path:
+        if text.startswith("~"):
+            mend = "Write the whole path: under cron, the home folder may be another."
+            self.add(where, f"{'.'.join(map(str, where))} begins with `~`", mend, "path")
+        return self._folder / text
+
+    def secret(self, source: shapes.SecretShape, where: Where) -> Secret | None:
+        named = ".".join(map(str, where))
+        if (source.env is None) == (source.file is None):
+            mend = "Write {env: NAME} or {file: path}, one of them."
+            self.add(where, f"{named} says not where its secret is", mend, "secret")
+            return None
+        if source.env is not None:
+            value = self._environ.get(source.env, "").strip()
+            if not value:
+                text = f"{named}: the environment variable {source.env} is not set, or empty"
+                self.add(where, text, "Set it where the runner starts.", "secret")
+        else:
+            value = self._secret_file(source.file or "", where, named)
+        return Secret(value) if value else None
+
+    def _secret_file(self, file: str, where: Where, named: str) -> str:
+        path = self.path(file, where)
+        try:
+            with path.open(encoding="utf-8") as stream:
+                value = stream.read(MAX_SECRET_BYTES).strip()
+            is_open = path.stat().st_mode & GROUP_AND_OTHERS
+        except (OSError, UnicodeDecodeError):
+            text = f"{named}: the secret's file {path} cannot be read"
+            self.add(where, text, "Name a text file that the runner may read.", "secret")
+            return ""
+        if not value:
+            self.add(where, f"{named}: the secret's file {path} is empty", "Fill it.", "secret")
+        if is_open:
+            self.warnings.append(f"{named}: others may read {path}; chmod 600 it")
+        return value
+
+
+class ConnectorRules:
+    """Makes the connectors' configurations. `classes` says which class each one has."""
+
+    def __init__(self, reading: Reading, load: made.LoadConnector) -> None:
+        self._reading = reading
+        self._load = load
+        self.classes: dict[str, type[Connector]] = {}
+
+    def connectors(self) -> dict[str, made.ConnectorConfig]:
+        found = {}
+        for name, shape in self._reading.shape.connectors.items():
+            try:
+                cls = self._load(shape.type)
+            except KeyError:
+                text = f"connectors.{name}: there is no connector of type `{shape.type}`"
+                mend = closest(shape.type, list(CONNECTORS))
+                self._reading.add(("connectors", name, "type"), text, mend, "type")
+                continue
+            self.classes[name] = cls
+            found[name] = made.ConnectorConfig(
+                name=name,
+                type=shape.type,
+                tenant=shape.tenant,
+                settings=self._settings(name, shape, cls),
+                credentials=self._credentials(name, shape, cls),
+                options=self._options(name, cls),
+            )
+        return found
+
+    def _settings(
+        self, name: str, shape: shapes.ConnectorShape, cls: type[Connector]
+    ) -> HttpSettings:
+        self._base_url(name, shape.base_url)
+        self._settle(name, shape.settle_s, cls)
+        where = ("connectors", name)
+        proxy = shape.proxy
+        if proxy is not None and not is_plain_url(proxy, ("http", "https")):
+            mend = "Write http://host:port, without a name and password."
+            self._reading.add(
+                (*where, "proxy"), f"connectors.{name}.proxy is no such address", mend, "url"
+            )
+        ca_file = None
+        if shape.tls.ca_file is not None:
+            path = self._reading.path(shape.tls.ca_file, (*where, "tls", "ca_file"))
+            ca_file = str(path)
+            if not path.is_file():
+                text = f"connectors.{name}.tls.ca_file: there is no file {path}"
+                self._reading.add((*where, "tls", "ca_file"), text, "Name a PEM file.", "path")
+        fingerprint = shape.tls.fingerprint_sha256
+        return HttpSettings(
+            base_url=shape.base_url,
+            ca_file=ca_file,
+            fingerprint_sha256=fingerprint.replace(":", "").lower() if fingerprint else None,
+            proxy=proxy,
+            settle_s=shape.settle_s,
+        )
+
+    def _base_url(self, name: str, base_url: str) -> None:
+        where = ("connectors", name, "base_url")
+        if not is_plain_url(base_url, ("http", "https")):
+            text = f"connectors.{name}.base_url is no plain web address"
+            mend = "Write https://host or https://host:port/path, without password or query."
+            self._reading.add(where, text, mend, "url")
+            return
+        if self._reading.shape.emulated:
+            if not is_loopback(base_url):
+                text = f"connectors.{name}.base_url is no loopback address, but `emulated` is true"
+                mend = "With `emulated: true` every product must be at 127.0.0.1: none may be real."
+                self._reading.add(where, text, mend, "emulated")
+        elif not base_url.startswith("https://"):
+            mend = "Use https; plain http is only for `emulated: true` at 127.0.0.1."
+            self._reading.add(where, f"connectors.{name}.base_url is plain http", mend, "url")
+
+    def _settle(self, name: str, settle_s: float | None, cls: type[Connector]) -> None:
+        declared = max((a.settle_s for a in actions_of(ROLES[cls.ROLE]).values()), default=0.0)
+        if settle_s is not None and settle_s < declared and not self._reading.shape.emulated:
+            text = f"connectors.{name}.settle_s is {settle_s}, less than this product's {declared}"
+            mend = f"Write {declared} or more, or leave it out: a late request could come twice."
+            self._reading.add(("connectors", name, "settle_s"), text, mend, "settle")
+
+    def _credentials(
+        self, name: str, shape: shapes.ConnectorShape, cls: type[Connector]
+    ) -> dict[str, Secret]:
+        where = ("connectors", name, "credentials")
+        for wanted in cls.CREDENTIALS:
+            # A credential that is there but faulty has been reported already.
+            if wanted not in self._reading.keys(where):
+                text = f"connectors.{name}.credentials has no `{wanted}`"
+                mend = f"Add `{wanted}: {{env: NAME}}` or `{wanted}: {{file: path}}`."
+                self._reading.add(where, text, mend, "credential")
+        secrets = {}
+        for key, source in shape.credentials.items():
+            if key not in cls.CREDENTIALS:
+                text = f"connectors.{name}.credentials.{key} is unknown to type `{shape.type}`"
+                self._reading.add(
+                    (*where, key), text, closest(key, list(cls.CREDENTIALS)), "credential"
+                )
+                continue
+            secret = self._reading.secret(source, (*where, key))
+            if secret is not None:
+                secrets[key] = secret
+        return secrets
+
+    def _options(self, name: str, cls: type[Connector]) -> object:
+        where = ("connectors", name, "options")
+        connector = self._reading.root.find(where[:2])
+        node = self._reading.root.find(where)
+        if "options" not in connector.keys:
+            node = Node(value={}, line=connector.line, column=connector.column)
+        return decode(node, cls.Options, self._reading.report, ".".join(where))
+
+
+def is_url(text: str, schemes: tuple[str, ...]) -> bool:
+    try:
+        url = urlsplit(text)
+        _ = url.port
+    except ValueError:
+        return False
+    return url.scheme in schemes and bool(url.hostname) and not any(map(str.isspace, text))
+
+
+def is_plain_url(text: str, schemes: tuple[str, ...]) -> bool:
+    """An address without name and password, query or fragment."""
+    return is_url(text, schemes) and not any(mark in text for mark in "@?#")
+
+
+def is_loopback(text: str) -> bool:
+    """By number, as `connectors/http.py` has it: `localhost` is whatever a hosts file says."""
+    return urlsplit(text).hostname in ("127.0.0.1", "::1")

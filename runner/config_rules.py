@@ -1,0 +1,275 @@
+"""What must hold between the values of a configuration, and what becomes of them.
+
+One small method a section; each reports and goes on, so that one reading finds everything. It is
+called by `runner/config.py` only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+from connectors.base import ROLES, Effect
+from connectors.model import SavedSearch, Secret
+from runner import config as made
+from runner import config_shapes as shapes
+from runner.config_connectors import ConnectorRules, Reading, is_loopback, is_url
+from runner.schema import closest, decode
+from runner.yaml_reader import Node, Report, read_yaml
+from runner.yaml_reader import Path as Where
+
+
+def read_config(path: Path, environ: Mapping[str, str], load: made.LoadConnector) -> made.Config:
+    """As `runner.config.load_config` says."""
+    report = Report(str(path))
+    config = None
+    root = _read_root(path, report)
+    if root is not None:
+        shape = decode(root, shapes.ConfigShape, report)
+        if shape is not None:
+            reading = Reading(root, shape, path.parent, environ, report)
+            config = _Rules(reading, load).config()
+    if report.faults or config is None:
+        raise made.ConfigFaults(report.sorted())
+    return config
+
+
+def _read_root(path: Path, report: Report) -> Node | None:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        report.add((1, 1), "the file is not UTF-8", "Save it as UTF-8.", "yaml-encoding")
+        return None
+    except OSError as error:
+        text = f"the file cannot be read ({error.strerror})"
+        report.add((1, 1), text, "Name an existing, readable file.", "config-file")
+        return None
+    return read_yaml(text, report)
+
+
+class _Rules:
+    """`config()` gives the configuration, which is to be thrown away when the report has faults."""
+
+    def __init__(self, reading: Reading, load: made.LoadConnector) -> None:
+        self._reading = reading
+        self._connectors = ConnectorRules(reading, load)
+
+    def config(self) -> made.Config:
+        shape = self._reading.shape
+        people = self._people()
+        connectors = self._connectors.connectors()
+        roles = self._roles()
+        return made.Config(
+            state_dir=self._state_dir(),
+            version=shape.version,
+            mode=shape.mode,
+            emulated=shape.emulated,
+            people=people,
+            connectors=connectors,
+            roles=roles,
+            searches=self._searches(roles),
+            approvals=self._approvals(people, roles),
+            guards=self._guards(),
+            hunts=self._hunts(),
+            heartbeat_url=self._heartbeat(),
+            playbook_dir=self._playbook_dir(),
+            warnings=tuple(self._reading.warnings),
+        )
+
+    def _state_dir(self) -> Path:
+        text = self._reading.shape.state_dir
+        if text is None and "state_dir" not in self._reading.keys(()):
+            mend = "Add `state_dir:` and a folder on a local disk."
+            self._reading.add((), "the file has no `state_dir`", mend, "path")
+        return self._reading.path(text or "", ("state_dir",))
+
+    def _people(self) -> dict[str, made.Person]:
+        people = {
+            name: made.Person(
+                name=name,
+                slack=person.slack,
+                os_user=person.os_user,
+                windows_user=person.windows_user,
+            )
+            for name, person in self._reading.shape.people.items()
+        }
+        owners: dict[tuple[str, str], str] = {}
+        for name, person in people.items():
+            accounts = [("slack", person.slack), ("os_user", person.os_user)]
+            accounts += [("windows_user", account) for account in person.windows_user]
+            for channel, account in accounts:
+                if account is None:
+                    continue
+                owner = owners.setdefault((channel, account.casefold()), name)
+                if owner != name:
+                    text = f"people.{name}: the {channel} account is also that of {owner}"
+                    mend = "One account belongs to one person, or votes would count twice."
+                    self._reading.add(("people", name, channel), text, mend, "account")
+        return people
+
+    def _heartbeat(self) -> Secret | None:
+        source = self._reading.shape.heartbeat_url
+        secret = self._reading.secret(source, ("heartbeat_url",)) if source else None
+        if secret is None:
+            return None
+        url = secret.reveal()
+        if not is_url(url, ("http", "https")) or not (
+            is_loopback(url) if self._reading.shape.emulated else url.startswith("https://")
+        ):
+            text = "heartbeat_url: what its secret holds is no https address"
+            mend = "Use https; with `emulated: true`, an address at 127.0.0.1."
+            self._reading.add(("heartbeat_url",), text, mend, "url")
+        return secret
+
+    def _roles(self) -> dict[str, str]:
+        bound: dict[str, str] = {}
+        present = self._reading.keys(("connectors",))
+        for role in ROLES:
+            name = cast("str | None", getattr(self._reading.shape.roles, role))
+            if name is None:
+                continue
+            bound[role] = name
+            if name not in present:
+                text = f"roles.{role}: there is no connector `{name}`"
+                self._reading.add(("roles", role), text, closest(name, present), "role")
+            elif name in self._connectors.classes and self._connectors.classes[name].ROLE != role:
+                text = f"roles.{role}: the connector `{name}` is of role {self._connectors.classes[name].ROLE}"
+                self._reading.add(
+                    ("roles", role), text, f"Bind a connector of role {role}.", "role"
+                )
+        self._missing_roles(bound)
+        return bound
+
+    def _missing_roles(self, bound: Mapping[str, str]) -> None:
+        mode = self._reading.shape.mode
+        wanted = [] if mode is made.Mode.OBSERVE else ["edr", "chat", "tickets"]
+        if self._reading.shape.searches:
+            wanted.insert(0, "siem")
+        given = self._reading.keys(("roles",))
+        for role in wanted:
+            if role not in bound and role not in given:
+                text = f"roles has no `{role}`, which mode {mode.value} needs"
+                mend = f"Add `{role}:` and the name of a connector."
+                self._reading.add(("roles",), text, mend, "role")
+
+    def _searches(self, roles: Mapping[str, str]) -> dict[str, made.SearchConfig]:
+        if not self._reading.shape.searches:
+            self._reading.warnings.append("searches: none is configured, so nothing is polled")
+        return {name: _search(name, shape) for name, shape in self._reading.shape.searches.items()}
+
+    def _approvals(
+        self, people: Mapping[str, made.Person], roles: Mapping[str, str]
+    ) -> made.Approvals:
+        shape = self._reading.shape.approvals
+        for key, names in (("approvers", shape.approvers), ("mention", shape.mention)):
+            for number, name in enumerate(names):
+                self._answers(("approvals", key, number), name, people, roles)
+        self._quorum(shape)
+        return made.Approvals(
+            approvers=shape.approvers,
+            quorum=shape.quorum,
+            expires_s=shape.expires_s,
+            mention=shape.mention,
+        )
+
+    def _answers(
+        self,
+        where: Where,
+        name: str,
+        people: Mapping[str, made.Person],
+        roles: Mapping[str, str],
+    ) -> None:
+        """Whoever may answer, or is called, must be a known person with an account in the chat."""
+        if name not in self._reading.keys(("people",)):
+            text = f"approvals.{where[1]}: `{name}` is none of the people"
+            mend = closest(name, list(people)) if people else "Add this person under `people`."
+            self._reading.add(where, text, mend, "approver")
+            return
+        chat = self._reading.shape.connectors.get(roles.get("chat", ""))
+        person = people.get(name)
+        if chat is not None and person is not None and not getattr(person, chat.type, None):
+            text = f"approvals.{where[1]}: {name} has no {chat.type} account"
+            self._reading.add(where, text, f"Add `{chat.type}:` to people.{name}.", "approver")
+
+    def _quorum(self, shape: shapes.ApprovalsShape) -> None:
+        is_faulty = "approvers" in self._reading.keys(("approvals",)) and bool(
+            self._reading.root.find(("approvals", "approvers")).value != []
+        )
+        distinct = len(set(shape.approvers))
+        if distinct < len(shape.approvers):
+            mend = "Name each person once."
+            self._reading.add(
+                ("approvals", "approvers"), "approvals.approvers repeats", mend, "approver"
+            )
+        if not shape.approvers:
+            if self._reading.shape.mode is not made.Mode.OBSERVE and not is_faulty:
+                text = f"approvals.approvers names nobody, and mode {self._reading.shape.mode.value} asks"
+                mend = "Name at least one of the people: an empty list is not everybody."
+                self._reading.add(("approvals", "approvers"), text, mend, "approver")
+        elif shape.quorum > distinct:
+            text = f"approvals.quorum is {shape.quorum}, but there are {distinct} approvers"
+            mend = "Lower the quorum, or name more approvers."
+            self._reading.add(("approvals", "quorum"), text, mend, "quorum")
+
+    def _guards(self) -> made.Guards:
+        shape = self._reading.shape.guards
+        budget = made.Budget(
+            per_hour=shape.budget.per_hour, fleet_percent=float(shape.budget.fleet_percent)
+        )
+        protected = None
+        if shape.protected_file is not None:
+            protected = self._reading.path(shape.protected_file, ("guards", "protected_file"))
+        if self._reading.shape.mode is made.Mode.ACT:
+            if protected is None:
+                self._reading.warnings.append(
+                    "guards.protected_file is missing: the runner only observes"
+                )
+            if Effect.CONTAIN not in shape.allowed_effects:
+                self._reading.warnings.append(
+                    "guards.allowed_effects has no `contain`: nothing is isolated"
+                )
+        return made.Guards(
+            protected_file=protected,
+            allowed_effects=frozenset(shape.allowed_effects),
+            budget=budget,
+        )
+
+    def _hunts(self) -> made.Hunts:
+        shape = self._reading.shape.hunts
+        return made.Hunts(
+            index=shape.index, lookback_s=shape.lookback_s, fields=_fields(shape.fields)
+        )
+
+    def _playbook_dir(self) -> Path | None:
+        text = self._reading.shape.playbook_dir
+        if text is None:
+            return None
+        path = self._reading.path(text, ("playbook_dir",))
+        if not path.is_dir():
+            self._reading.add(
+                ("playbook_dir",), f"playbook_dir: there is no folder {path}", "Make it.", "path"
+            )
+        return path
+
+
+def _search(name: str, shape: shapes.SearchShape) -> made.SearchConfig:
+    canary = None
+    if shape.canary is not None:
+        canary = SavedSearch(name=shape.canary, app=shape.app, owner=shape.owner)
+    return made.SearchConfig(
+        name=name,
+        saved_search=SavedSearch(name=shape.saved_search, app=shape.app, owner=shape.owner),
+        playbook=shape.playbook,
+        identity=shape.identity,
+        fields=_fields(shape.fields),
+        overlap_s=shape.overlap_s,
+        settle_s=shape.settle_s,
+        first_lookback_s=shape.first_lookback_s,
+        canary=canary,
+        canary_every_s=shape.canary_every_s,
+    )
+
+
+def _fields(fields: shapes.Fields) -> dict[str, tuple[str, ...]]:
+    return {str(name): names for name, names in fields.items()}

@@ -1,0 +1,146 @@
+"""What may stand in a configuration file, key by key: the definition that the reader, the editor's
+schema and the docs test share. What the values mean together is in `runner/config_rules.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from msgspec import Meta
+
+from connectors.base import Effect
+from runner.config import Mode
+from runner.schema import Shape
+
+Name = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$",
+        description="a name of letters, digits, `_`, `.` and `-`",
+    ),
+]
+Text = Annotated[str, Meta(min_length=1, max_length=500, description="a text that is not empty")]
+Texts = tuple[Text, ...]
+Fields = dict[
+    Literal[
+        "occurred_at",
+        "indexed_at",
+        "host",
+        "user",
+        "cmdline",
+        "parent",
+        "process_guid",
+        "device_id",
+        "addresses",
+    ],
+    Texts,
+]
+Day = Annotated[int, Meta(ge=0, le=86400)]
+
+
+class SecretShape(Shape, frozen=True, kw_only=True):
+    """Where a secret is: the environment, or a file."""
+
+    MISFIT: ClassVar[tuple[str, str]] = (
+        "a secret may not stand in the configuration",
+        "Write {env: NAME} or {file: path}, and change the secret if others could read this file.",
+    )
+
+    env: Text | None = None
+    file: Text | None = None
+
+
+class TlsShape(Shape, frozen=True, kw_only=True):
+    ca_file: Text | None = None
+    fingerprint_sha256: (
+        Annotated[
+            str,
+            Meta(
+                pattern=r"^([0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}$",
+                description="a SHA-256 fingerprint: 64 hexadecimal digits, with or without colons",
+            ),
+        ]
+        | None
+    ) = None
+
+
+class PersonShape(Shape, frozen=True, kw_only=True):
+    slack: Text | None = None
+    os_user: Text | None = None
+    windows_user: Texts = ()
+
+
+class ConnectorShape(Shape, frozen=True, kw_only=True):
+    type: Text
+    base_url: Text
+    tenant: Name = "default"
+    credentials: dict[Name, SecretShape] = {}
+    options: dict[str, Any] = {}
+    tls: TlsShape = TlsShape()
+    proxy: Text | None = None
+    settle_s: Annotated[float, Meta(ge=0, le=3600)] | None = None
+
+
+class SearchShape(Shape, frozen=True, kw_only=True):
+    saved_search: Text
+    playbook: Name
+    app: Text = "search"
+    owner: Text = "nobody"
+    fields: Fields = {}
+    identity: Texts = ()
+    overlap_s: Day = 300
+    settle_s: Annotated[int, Meta(ge=0, le=3600)] = 60
+    first_lookback_s: Day = 3600
+    canary: Text | None = None
+    canary_every_s: Annotated[int, Meta(ge=60, le=86400)] = 300
+
+
+class ApprovalsShape(Shape, frozen=True, kw_only=True):
+    LATER: ClassVar[tuple[str, ...]] = ("escalate_to", "cli")
+
+    approvers: Texts = ()
+    quorum: Annotated[int, Meta(ge=1, le=20)] = 1
+    expires_s: Annotated[int, Meta(ge=60, le=86400)] = 1800
+    mention: Texts = ()
+
+
+class BudgetShape(Shape, frozen=True, kw_only=True):
+    per_hour: Annotated[int, Meta(ge=0, le=1000)] = 3
+    fleet_percent: Annotated[float, Meta(ge=0, le=100)] = 2.0
+
+
+class GuardsShape(Shape, frozen=True, kw_only=True):
+    protected_file: Text | None = None
+    allowed_effects: tuple[Effect, ...] = (Effect.INVESTIGATE,)
+    budget: BudgetShape = BudgetShape()
+
+
+class HuntsShape(Shape, frozen=True, kw_only=True):
+    index: Name | None = None
+    lookback_s: Annotated[int, Meta(ge=60, le=90 * 86400)] = 7 * 86400
+    fields: Fields = {}
+
+
+class Roles(Shape, frozen=True, kw_only=True):
+    siem: Name | None = None
+    edr: Name | None = None
+    chat: Name | None = None
+    tickets: Name | None = None
+
+
+class ConfigShape(Shape, frozen=True, kw_only=True):
+    """The whole file."""
+
+    state_dir: Text | None = None
+    version: Annotated[int, Meta(ge=1, le=1, description="1, the only version")] = 1
+    mode: Mode = Mode.OBSERVE
+    emulated: bool = False
+    people: dict[Name, PersonShape] = {}
+    connectors: dict[Name, ConnectorShape] = {}
+    roles: Roles = Roles()
+    searches: dict[Name, SearchShape] = {}
+    approvals: ApprovalsShape = ApprovalsShape()
+    guards: GuardsShape = GuardsShape()
+    hunts: HuntsShape = HuntsShape()
+    heartbeat_url: SecretShape | None = None
+    playbook_dir: Text | None = None
