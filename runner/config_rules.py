@@ -12,7 +12,7 @@ from typing import cast
 
 from connectors.base import ROLES, Effect
 from connectors.model import SavedSearch, Secret
-from runner import config as made
+from runner import config_types as made
 from runner import config_shapes as shapes
 from runner.config_connectors import ConnectorRules, Reading, is_loopback, is_url
 from runner.schema import closest, decode

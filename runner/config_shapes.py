@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from msgspec import Meta
 
 from connectors.base import Effect
-from runner.config import Mode
+from runner.config_types import Mode
 from runner.schema import Shape
 
 Name = Annotated[

@@ -93,7 +93,7 @@ class Node(Struct, kw_only=True):
 
 
 class _Refused(Exception):
-    """Inside this file only: the rest of the file cannot be read."""
+    """The rest of the file cannot be read."""
 
 
 class Report:

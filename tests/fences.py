@@ -37,6 +37,7 @@ ROOMS: tuple[tuple[int, str], ...] = (
     (4, "runner/config_connectors.py"),
     (4, "runner/config_rules.py"),
     (4, "runner/config_shapes.py"),
+    (4, "runner/config_types.py"),
     (5, "runner/catalogue.py"),
     (5, "runner/journal/*"),
     (5, "runner/filters.py"),

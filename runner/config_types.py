@@ -1,0 +1,123 @@
+"""What a configuration is, once it has been read: types only; `runner/config.py` is the door."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+
+from msgspec import Struct
+
+from connectors.base import Connector, Effect
+from connectors.http import HttpSettings
+from connectors.model import SavedSearch, Secret
+from runner.yaml_reader import Fault
+
+
+class Mode(StrEnum):
+    """How far the runner may go. `observe` judges and reports; `practice` asks and writes tickets
+    marked PRACTICE, and only records containment; `act` contains what people approved."""
+
+    OBSERVE = "observe"
+    PRACTICE = "practice"
+    ACT = "act"
+
+
+class Person(Struct, frozen=True, kw_only=True):
+    """One person with an account per channel: one vote over all of them. `windows_user` are the
+    accounts whose own hits this person may not approve."""
+
+    name: str
+    slack: str | None = None
+    os_user: str | None = None
+    windows_user: tuple[str, ...] = ()
+
+
+class ConnectorConfig(Struct, frozen=True, kw_only=True):
+    """One instance of one product. `options` is the connector class's own `Options`."""
+
+    name: str
+    type: str
+    tenant: str
+    settings: HttpSettings
+    credentials: dict[str, Secret]
+    options: object
+
+
+class SearchConfig(Struct, frozen=True, kw_only=True):
+    """A saved search to poll. `identity` are the row's fields that make two rows one alert; `fields`
+    says for each field of an alert which fields of a row may hold it, in order of preference."""
+
+    name: str
+    saved_search: SavedSearch
+    playbook: str
+    identity: tuple[str, ...] = ()
+    fields: dict[str, tuple[str, ...]] = {}
+    overlap_s: int = 300
+    settle_s: int = 60
+    first_lookback_s: int = 3600
+    canary: SavedSearch | None = None
+    canary_every_s: int = 300
+
+
+class Approvals(Struct, frozen=True, kw_only=True):
+    """Who may say yes, how many of them it takes, and how long a question stands. `mention` are the
+    people whom a card calls."""
+
+    approvers: tuple[str, ...] = ()
+    quorum: int = 1
+    expires_s: int = 1800
+    mention: tuple[str, ...] = ()
+
+
+class Budget(Struct, frozen=True, kw_only=True):
+    """How much may be contained: in one hour, and in percent of all devices."""
+
+    per_hour: int = 3
+    fleet_percent: float = 2.0
+
+
+class Guards(Struct, frozen=True, kw_only=True):
+    """What may be done at all."""
+
+    protected_file: Path | None = None
+    allowed_effects: frozenset[Effect] = frozenset({Effect.INVESTIGATE})
+    budget: Budget = Budget()
+
+
+class Hunts(Struct, frozen=True, kw_only=True):
+    """Where hunts search: the index, how far back, and which fields of an event may hold what."""
+
+    index: str | None = None
+    lookback_s: int = 7 * 86400
+    fields: dict[str, tuple[str, ...]] = {}
+
+
+class Config(Struct, frozen=True, kw_only=True):
+    """Everything that the runner was told. `warnings` are sentences for `stockade check`."""
+
+    state_dir: Path
+    version: int = 1
+    mode: Mode = Mode.OBSERVE
+    emulated: bool = False
+    people: dict[str, Person] = {}
+    connectors: dict[str, ConnectorConfig] = {}
+    roles: dict[str, str] = {}
+    searches: dict[str, SearchConfig] = {}
+    approvals: Approvals = Approvals()
+    guards: Guards = Guards()
+    hunts: Hunts = Hunts()
+    heartbeat_url: Secret | None = None
+    playbook_dir: Path | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class ConfigFaults(Exception):
+    """The configuration cannot be used. `faults` are all of them, in the order of the file."""
+
+    def __init__(self, faults: list[Fault]) -> None:
+        super().__init__("\n".join(map(str, faults)))
+        self.faults = faults
+
+
+LoadConnector = Callable[[str], type[Connector]]
