@@ -10,6 +10,7 @@ from __future__ import annotations
 import json as jsonlib
 import logging
 import re
+import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -21,6 +22,9 @@ from urllib.parse import quote, urlsplit
 import requests
 from msgspec import Struct
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+from urllib3.exceptions import HTTPError as Urllib3Error
+from urllib3.exceptions import SSLError as Urllib3SSLError
 
 from connectors.document import shorten, visible
 from connectors.errors import (
@@ -76,13 +80,14 @@ class Reply(Struct, frozen=True, kw_only=True):
     product: str
     repeat: Repeat
 
-    def json(self) -> Any:
-        """The body as JSON. Errors: what is no JSON is `Unavailable` after a read, and
+    def json(self, *, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
+        """The body as JSON; `pairs` makes each object from its names and values, so that a name
+        that comes twice can be seen. Errors: what is no JSON is `Unavailable` after a read, and
         `OutcomeUnknown` after a write, because the product did take the request."""
         kind = self.headers.get("Content-Type", "no content type")
         if "json" in kind.lower() and self.body:
             try:
-                return jsonlib.loads(self.body)
+                return jsonlib.loads(self.body, object_pairs_hook=pairs)
             except (ValueError, RecursionError):
                 pass
         what = "an empty body" if not self.body else f"{visible(kind[:80])}, not readable as JSON"
@@ -103,6 +108,18 @@ class _Adapter(HTTPAdapter):
         if self._fingerprint:
             kwargs["assert_fingerprint"] = self._fingerprint
         super().init_poolmanager(*args, **kwargs)
+
+    def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> Any:
+        """Through a proxy other pools are used: without this the pin would be no check at all."""
+        if self._fingerprint:
+            proxy_kwargs["assert_fingerprint"] = self._fingerprint
+        return super().proxy_manager_for(proxy, **proxy_kwargs)
+
+
+class _NoCookies(requests.cookies.RequestsCookieJar):
+    """Keeps nothing: a product's cookie must not stand in for the credential that we send."""
+
+    def set_cookie(self, cookie: Any, *args: Any, **kwargs: Any) -> None: ...
 
 
 class _Again(Exception):
@@ -125,6 +142,22 @@ class _HeaderAuth(requests.auth.AuthBase):
         return request
 
 
+class _Call(Struct, frozen=True):
+    """One request, ready to be sent (again), and until when."""
+
+    request: requests.PreparedRequest
+    repeat: Repeat
+    accept: Sequence[int]
+    deadline: float
+
+
+def _require_header(value: str | bytes) -> None:
+    """Errors: `ValueError` for what would end the header or cannot be sent as one."""
+    text = value.decode("latin-1") if isinstance(value, bytes) else value
+    if not text.isprintable() or not text.isascii():
+        raise ValueError("not a header")
+
+
 def path_of(*parts: str) -> str:
     """Join path segments, each percent-encoded whole (a slash inside a segment too)."""
     return "/" + "/".join(quote(part, safe="") for part in parts)
@@ -145,30 +178,56 @@ class HttpClient:
         self.product = product
         self.base_url = settings.base_url.rstrip("/")
         self._clock = runtime.clock
-        self._secrets = list(secrets)
+        self._secrets = [secret.reveal() for secret in secrets]
         self._explain = explain
         self._session = self._open(settings, runtime)
 
     def _open(self, settings: HttpSettings, runtime: Runtime) -> requests.Session:
-        url = urlsplit(self.base_url)
-        is_loopback = url.hostname in ("127.0.0.1", "::1")
-        if url.scheme != "https" and not (runtime.emulated and is_loopback):
-            raise Rejected(self.product, f"plain http is refused: {visible(self.base_url)}")
+        self._require_safe(settings, runtime)
         session = requests.Session()
         session.trust_env = False
+        session.cookies = _NoCookies()
         session.verify = settings.ca_file or not settings.fingerprint_sha256
-        session.proxies = (
-            {"http": settings.proxy, "https": settings.proxy} if settings.proxy else {}
-        )
+        if settings.proxy:
+            session.proxies = {"http": settings.proxy, "https": settings.proxy}
         make = runtime.transport or (lambda: _Adapter(settings.fingerprint_sha256))
         adapter = make()
         session.mount("https://", adapter)
         session.mount("http://", adapter)
         return session
 
+    def _require_safe(self, settings: HttpSettings, runtime: Runtime) -> None:
+        """Refuse settings under which a call would leak something or could not be judged."""
+        url = urlsplit(self.base_url)
+        if url.username or url.password:
+            raise Rejected(self.product, "a credential in base_url is refused: it would be shown")
+        is_loopback = url.hostname in ("127.0.0.1", "::1")
+        if url.scheme != "https" and not (
+            url.scheme == "http" and runtime.emulated and is_loopback
+        ):
+            raise Rejected(self.product, f"plain http is refused: {visible(self.base_url)}")
+        if not url.hostname or url.query or url.fragment:
+            raise Rejected(self.product, "base_url is scheme, host and path, and no more")
+        if settings.ca_file:
+            try:
+                ssl.create_default_context(cafile=settings.ca_file)
+            except OSError as error:
+                text = f"tls.ca_file cannot be read: {visible(settings.ca_file)} ({error.strerror})"
+                raise Rejected(self.product, text) from None
+        pin = settings.fingerprint_sha256
+        if pin is not None and not re.fullmatch(r"(?:[0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}", pin):
+            text = "tls.fingerprint_sha256 is not 64 hexadecimal digits (colons between are fine)"
+            raise Rejected(self.product, text)
+        if settings.proxy:
+            self._hide(urlsplit(settings.proxy).password)
+
     def add_secret(self, secret: Secret) -> None:
         """A token that came later (a session key) is redacted from now on."""
-        self._secrets.append(secret)
+        self._hide(secret.reveal())
+
+    def _hide(self, text: str | None) -> None:
+        if text and text not in self._secrets:
+            self._secrets.append(text)
 
     def send(
         self,
@@ -190,7 +249,7 @@ class HttpClient:
         requests again only when the product cannot have taken them (never connected, 429, or 503
         with Retry-After). Errors: as `connectors/errors.py` groups them.
         """
-        started = self._clock.monotonic()
+        deadline = self._clock.monotonic() + CALL_BUDGET_S
         request = requests.Request(
             method,
             self.base_url + path,
@@ -201,19 +260,28 @@ class HttpClient:
             headers=dict(headers or {}),
             auth=_HeaderAuth(auth or {}),
         )
+        # What a header carries is redacted too: a product may echo `Basic` and what follows it.
+        for value in (auth or {}).values():
+            self._hide(value.rpartition(" ")[2])
+        call = _Call(self._prepare(request), repeat, accept, deadline)
         try:
-            return self._attempt(request, repeat, accept)
+            return self._attempt(call)
         except _Again as first:
-            return self._again(request, repeat, accept, first, started)
+            return self._again(call, first)
 
-    def _again(
-        self,
-        request: requests.Request,
-        repeat: Repeat,
-        accept: Sequence[int],
-        first: _Again,
-        started: float,
-    ) -> Reply:
+    def _prepare(self, request: requests.Request) -> requests.PreparedRequest:
+        """Errors: `Rejected` when there is nothing that could be sent; the message shows no value,
+        because the fault may lie in a credential."""
+        try:
+            prepared = self._session.prepare_request(request)
+            for value in prepared.headers.values():
+                _require_header(value)
+        except (requests.exceptions.RequestException, ValueError) as error:
+            text = f"the request cannot be formed ({type(error).__name__})"
+            raise Rejected(self.product, text, code="malformed_request") from None
+        return prepared
+
+    def _again(self, call: _Call, first: _Again) -> Reply:
         # Imported here: a quiet poll needs no retry, and a cron process pays for each import.
         from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_attempt
 
@@ -222,11 +290,11 @@ class HttpClient:
         def attempt() -> Reply:
             last = pending[-1]
             wait_s = last.wait_s if last.wait_s is not None else 0.5 * len(pending)
-            if self._clock.monotonic() - started + wait_s > CALL_BUDGET_S:
+            if self._clock.monotonic() + wait_s > call.deadline:
                 raise last.fault
             self._clock.sleep(wait_s)
             try:
-                return self._attempt(request, repeat, accept)
+                return self._attempt(call)
             except _Again as again:
                 pending.append(again)
                 raise
@@ -241,22 +309,25 @@ class HttpClient:
         except RetryError:
             raise pending[-1].fault from None
 
-    def _attempt(self, request: requests.Request, repeat: Repeat, accept: Sequence[int]) -> Reply:
-        with self._mapped(repeat):
-            prepared = self._session.prepare_request(request)
-            with self._session.send(
-                prepared,
-                timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
+    def _attempt(self, call: _Call) -> Reply:
+        left_s = max(call.deadline - self._clock.monotonic(), 0.5)
+        with (
+            self._mapped(call.repeat),
+            self._session.send(
+                # A copy: sending consumes what the request holds, and it may be sent again.
+                call.request.copy(),
+                timeout=(min(CONNECT_TIMEOUT_S, left_s), min(READ_TIMEOUT_S, left_s)),
                 allow_redirects=False,
                 stream=True,
                 verify=self._session.verify,
                 proxies=self._session.proxies,
-            ) as response:
-                body = self._read(response, repeat)
+            ) as response,
+        ):
+            body = self._read(response, call)
         log.debug(
             "http product=%s method=%s status=%s",
             self.product,
-            request.method,
+            call.request.method,
             response.status_code,
         )
         reply = Reply(
@@ -264,52 +335,48 @@ class HttpClient:
             headers=response.headers,
             body=body,
             product=self.product,
-            repeat=repeat,
+            repeat=call.repeat,
         )
-        if reply.status in accept:
+        if reply.status in call.accept:
             return reply
         raise self._refusal(reply)
 
-    def _read(self, response: requests.Response, repeat: Repeat) -> bytes:
-        deadline = self._clock.monotonic() + CALL_BUDGET_S
+    def _read(self, response: requests.Response, call: _Call) -> bytes:
         chunks: list[bytes] = []
         size = 0
-        for chunk in response.iter_content(65536):
+        # One read at a time gives what has come: a body that drips cannot hold the call past its
+        # deadline, as waiting for a full chunk would.
+        while chunk := response.raw.read1(65536, decode_content=True):
             chunks.append(chunk)
             size += len(chunk)
-            if size > MAX_BODY_BYTES or self._clock.monotonic() > deadline:
-                fault = OutcomeUnknown if repeat is Repeat.ONCE else Unavailable
+            if size > MAX_BODY_BYTES or self._clock.monotonic() > call.deadline:
+                fault = OutcomeUnknown if call.repeat is Repeat.ONCE else Unavailable
                 raise fault(self.product, "sends an answer that is too long or too slow")
         return b"".join(chunks)
 
     @contextmanager
     def _mapped(self, repeat: Repeat) -> Iterator[None]:
-        """Map the lower library's errors: never sent, or sent and then lost."""
+        """Map the lower libraries' errors: never sent, or sent and then lost."""
         try:
             yield
-        except requests.exceptions.SSLError as error:
-            text = (
-                "the certificate was refused; point tls.ca_file (or tls.fingerprint_sha256) at it: "
-            )
-            raise Unavailable(self.product, text + self._clean(str(_root(error)))) from None
-        except requests.exceptions.ConnectTimeout:
-            raise _Again(
-                Unavailable(self.product, "no connection within the time-out"), None
-            ) from None
-        except requests.exceptions.RequestException as error:
-            if _never_sent(error):
-                raise _Again(
-                    Unavailable(self.product, "no connection: " + self._clean(str(_root(error)))),
-                    None,
-                ) from None
-            if isinstance(
-                error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader)
-            ):
-                raise Rejected(self.product, "the request cannot be formed") from None
-            text = f"the answer was lost ({type(error).__name__})"
-            if repeat is Repeat.ONCE:
-                raise OutcomeUnknown(self.product, text) from None
-            raise _Again(Unavailable(self.product, text), None) from None
+        except (requests.exceptions.RequestException, Urllib3Error) as error:
+            raise self._fault(error, repeat) from None
+
+    def _fault(self, error: BaseException, repeat: Repeat) -> Exception:
+        root = _root(error)
+        if _is_certificate_fault(root):
+            text = "the certificate was refused; set tls.ca_file or tls.fingerprint_sha256: "
+            return Unavailable(self.product, text + self._clean(str(root)), code="certificate")
+        if isinstance(error, _NEVER_FORMED):
+            return Rejected(self.product, "the request cannot be formed", code="malformed_request")
+        if _never_sent(error):
+            via = " through the proxy" if _is_proxy_fault(error) else ""
+            text = f"no connection{via}: {self._clean(str(root))}"
+            return _Again(Unavailable(self.product, text), None)
+        text = f"the answer was lost ({type(error).__name__})"
+        if repeat is Repeat.ONCE:
+            return OutcomeUnknown(self.product, text)
+        return _Again(Unavailable(self.product, text), None)
 
     def _refusal(self, reply: Reply) -> Exception:
         """The error for a status that was not accepted."""
@@ -323,7 +390,7 @@ class HttpClient:
             return AuthFailed(self.product, text, status=status)
         if status == 404:
             return NotFound(self.product, text, status=status)
-        if status >= 500:
+        if status >= 500 or status == 408:
             if reply.repeat is Repeat.ONCE:
                 return OutcomeUnknown(self.product, text, status=status)
             return _Again(Unavailable(self.product, text, status=status), None)
@@ -340,10 +407,9 @@ class HttpClient:
         return f"{text}: {self._clean(said)}" if said else text
 
     def _clean(self, text: str) -> str:
-        for secret in self._secrets:
-            value = secret.reveal()
-            if value:
-                text = text.replace(value, "***")
+        for secret in filter(None, self._secrets):
+            for form in {secret, quote(secret, safe="")}:
+                text = text.replace(form, "***")
         return visible(shorten(text, 300))
 
     def redact(self, text: str) -> str:
@@ -389,14 +455,49 @@ def _root(error: BaseException) -> BaseException:
         seen = inner
 
 
+_NEVER_FORMED = (
+    requests.exceptions.InvalidHeader,
+    requests.exceptions.InvalidJSONError,
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.InvalidURL,
+    requests.exceptions.MissingSchema,
+    requests.exceptions.URLRequired,
+)
+_HANDSHAKE_REASONS = frozenset(
+    {
+        "HTTP_REQUEST",
+        "HTTPS_PROXY_REQUEST",
+        "NO_PROTOCOLS_AVAILABLE",
+        "SSLV3_ALERT_HANDSHAKE_FAILURE",
+        "TLSV1_ALERT_PROTOCOL_VERSION",
+        "TLSV1_UNRECOGNIZED_NAME",
+        "UNSUPPORTED_PROTOCOL",
+        "WRONG_VERSION_NUMBER",
+    }
+)
+"""OpenSSL's words for a connection that came to no agreement. Any other TLS error may have struck
+after the request was sent."""
+
+
+def _is_certificate_fault(root: BaseException) -> bool:
+    if isinstance(root, ssl.SSLCertVerificationError):
+        return True
+    return isinstance(root, Urllib3SSLError) and "ingerprint" in str(root)
+
+
+def _is_proxy_fault(error: BaseException) -> bool:
+    return isinstance(error, requests.exceptions.ProxyError)
+
+
 def _never_sent(error: BaseException) -> bool:
     """True when the connection itself was not made, so that nothing can have arrived."""
-    from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
-
+    root = _root(error)
+    if isinstance(root, ssl.SSLError):
+        return root.reason in _HANDSHAKE_REASONS
     seen: BaseException | None = error
     while isinstance(seen, BaseException):
         if isinstance(seen, (NewConnectionError, ConnectTimeoutError)):
             return True
         inner = getattr(seen, "reason", None) or (seen.args[0] if seen.args else None)
         seen = inner if isinstance(inner, BaseException) else None
-    return isinstance(error, requests.exceptions.ProxyError)
+    return isinstance(error, requests.exceptions.ConnectTimeout) or _is_proxy_fault(error)

@@ -1,0 +1,231 @@
+"""What splunkd's words about a job mean: its state, its messages, its rows, its error bodies.
+
+Pure reading of bodies that were already received. Whatever is not known to be good is not good: an
+unknown state is a failure, an unknown kind of message makes an answer partial.
+
+Source: docs.splunk.com REST API Reference "search/jobs"; splunk-sdk 2.1.1 `client.py`; read
+2026-11-25."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from html import unescape
+from typing import Any
+
+from msgspec import Struct
+
+from connectors.errors import Unavailable
+from connectors.model import JsonObject, Row, SearchPhase, SearchStatus
+
+PRODUCT = "splunk"
+
+_UNFINISHED = frozenset({"QUEUED", "PARSING", "RUNNING", "PAUSED", "FINALIZING"})
+_TALK = frozenset({"INFO", "DEBUG"})
+"""Kinds of message that say nothing about missing rows."""
+_XML_MESSAGE = re.compile(r"<msg\b[^>]*>(.*?)</msg>", re.DOTALL)
+_HTML_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.DOTALL | re.IGNORECASE)
+_QUOTA = "concurrent"
+_MAX_EXCERPT_BYTES = 4000
+
+
+class Message(Struct, frozen=True):
+    """One thing that splunkd said. `kind`: FATAL, ERROR, WARN, INFO, DEBUG, or what came."""
+
+    kind: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.text}"
+
+
+def messages_in(value: object) -> tuple[Message, ...]:
+    """The messages of a reply or a job: a list of objects, or (older) an object of lists by kind.
+    A shape that is neither counts as an error that nobody could read."""
+    if not value:
+        return ()
+    if isinstance(value, dict):
+        pairs = [(kind, text) for kind, texts in value.items() for text in _listed(texts)]
+    elif isinstance(value, list) and all(isinstance(item, dict) for item in value):
+        pairs = [(item.get("type"), item.get("text")) for item in value]
+    else:
+        pairs = [("ERROR", f"unreadable messages: {json.dumps(value)}")]
+    return tuple(Message(str(kind or "ERROR").upper(), _text(text)) for kind, text in pairs)
+
+
+def doubts(messages: Sequence[Message], ignored_warnings: Sequence[str]) -> tuple[Message, ...]:
+    """The messages after which rows may be missing. A warning may be declared harmless by a part of
+    its text; an error may not."""
+    return tuple(
+        message
+        for message in messages
+        if message.kind not in _TALK
+        and not (
+            message.kind == "WARN"
+            and any(part.lower() in message.text.lower() for part in ignored_warnings)
+        )
+    )
+
+
+def read_status(reply: object, row_cap: int, ignored_warnings: Sequence[str] = ()) -> SearchStatus:
+    """A job's status reply as a phase. Errors: `Unavailable` when it is no status at all."""
+    content = content_of(reply)
+    messages = messages_in(content.get("messages"))
+    if isinstance(reply, dict):
+        messages += messages_in(reply.get("messages"))
+    serious = doubts(messages, ignored_warnings)
+    row_count = _count(content.get("resultCount"))
+    phase = _phase(content, row_count, row_cap, serious)
+    said = tuple(str(message) for message in dict.fromkeys(messages) if message.kind != "DEBUG")
+    state = str(content.get("dispatchState"))
+    if phase is SearchPhase.FAILED and not said:
+        said = (f"ERROR: the job ended as {state}",)
+    return SearchStatus(phase=phase, row_count=row_count, messages=said)
+
+
+def _phase(
+    content: JsonObject, row_count: int, row_cap: int, serious: Sequence[Message]
+) -> SearchPhase:
+    state = content.get("dispatchState")
+    if is_set(content.get("isFailed")) or is_set(content.get("isZombie")):
+        return SearchPhase.FAILED
+    if state in _UNFINISHED:
+        return SearchPhase.RUNNING
+    if state != "DONE":
+        return SearchPhase.FAILED
+    if not is_set(content.get("isDone")):
+        return SearchPhase.RUNNING
+    if any(message.kind == "FATAL" for message in serious):
+        return SearchPhase.FAILED
+    # Cut short by a limit on time or size: the same question would be cut again, half of it may
+    # not.
+    if is_set(content.get("isFinalized")) or row_count >= row_cap:
+        return SearchPhase.TRUNCATED
+    return SearchPhase.PARTIAL if serious else SearchPhase.COMPLETE
+
+
+def is_set(value: object) -> bool:
+    """A boolean of splunkd: true, 1, "1", "true", "t"; nothing else."""
+    return value is True or str(value).strip().lower() in ("1", "true", "t")
+
+
+def content_of(reply: object) -> JsonObject:
+    """`entry[0].content`. Errors: `Unavailable`."""
+    entries = reply.get("entry") if isinstance(reply, dict) else None
+    first = entries[0] if isinstance(entries, list) and entries else None
+    content = first.get("content") if isinstance(first, dict) else None
+    if not isinstance(content, dict):
+        raise Unavailable(PRODUCT, "answered without the entry that was asked for")
+    return content
+
+
+def _count(value: object) -> int:
+    try:
+        count = int(str(value))
+    except ValueError:
+        raise Unavailable(PRODUCT, "gave no number of results for the job") from None
+    if count < 0:
+        raise Unavailable(PRODUCT, "gave a negative number of results for the job")
+    return count
+
+
+# -- rows ------------------------------------------------------------------------------------------
+
+
+class Page(Struct, frozen=True):
+    """One page of results, read whole before any row of it is handed on."""
+
+    rows: tuple[Row, ...]
+    messages: tuple[Message, ...]
+
+
+def read_page(reply: object) -> Page:
+    """Errors: `Unavailable` when it is no page of results."""
+    if not isinstance(reply, dict) or not isinstance(reply.get("results"), list):
+        messages = messages_in(reply.get("messages")) if isinstance(reply, dict) else ()
+        said = f": {messages[0]}" if messages else ""
+        raise Unavailable(PRODUCT, f"answered without results{said}")
+    if is_set(reply.get("preview")):
+        raise Unavailable(PRODUCT, "gave a preview in place of results")
+    return Page(tuple(map(_row, reply["results"])), messages_in(reply.get("messages")))
+
+
+def merge_pairs(pairs: list[tuple[str, Any]]) -> JsonObject:
+    """For the JSON reader: a name that comes twice keeps both values, as a multivalue field does,
+    so that a second `host` cannot silently replace the first."""
+    merged = dict(pairs)
+    if len(merged) < len(pairs):
+        for name in merged:
+            values = [value for key, value in pairs if key == name]
+            if len(values) > 1:
+                merged[name] = [item for value in values for item in _listed(value)]
+    return merged
+
+
+def _row(item: object) -> Row:
+    """One row with texts only. What is no object stays visible as `_raw`, and its neighbours
+    live."""
+    if not isinstance(item, dict):
+        return {"_raw": _text(item)}
+    row: Row = {}
+    for name, value in item.items():
+        if isinstance(value, list):
+            row[_text(name)] = [_text(part) for part in value if part is not None]
+        elif value is not None:
+            row[_text(name)] = _text(value)
+    return row
+
+
+def _text(value: object) -> str:
+    """Text that can be stored: lone surrogates, which UTF-8 cannot carry, become visible
+    escapes."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode()
+    return text
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else [value]
+
+
+# -- error bodies ----------------------------------------------------------------------------------
+
+
+def explain(_status: int, body: bytes) -> str | None:
+    """What an error body says: splunkd's JSON or XML messages, a proxy's page by its title, or the
+    start of whatever else came. Errors come as XML whatever was asked for, so XML is only scanned
+    for its messages, never parsed."""
+    said = list(_said(body))
+    if said:
+        return "; ".join(said)
+    text = body[:_MAX_EXCERPT_BYTES].decode("utf-8", "replace").strip()
+    title = _HTML_TITLE.search(text)
+    if title:
+        return f"a web page, not splunkd: {unescape(title[1]).strip()}"
+    return " ".join(text.split())[:200] or None
+
+
+def _said(body: bytes) -> Iterator[str]:
+    try:
+        reply = json.loads(body)
+    except (ValueError, RecursionError):
+        text = body[:_MAX_EXCERPT_BYTES].decode("utf-8", "replace")
+        yield from (unescape(found).strip() for found in _XML_MESSAGE.findall(text))
+        return
+    if isinstance(reply, dict):
+        yield from (message.text for message in messages_in(reply.get("messages")))
+
+
+def is_splunkd(body: bytes) -> bool:
+    """True when an error body is splunkd's own and no proxy's page."""
+    return any(True for _ in _said(body))
+
+
+def is_quota(body: bytes) -> bool:
+    """True for the 503 that says that the search was not started because too many are running.
+    Source: hasadna/open-bus#177 and dmuth/SeptaStats#27 show the text; read 2026-11-25."""
+    return any(_QUOTA in text.lower() and "search" in text.lower() for text in _said(body))
