@@ -44,6 +44,8 @@ ROOMS: tuple[tuple[int, str], ...] = (
     (5, "runner/expression.py"),
     (5, "runner/template.py"),
     (5, "runner/context.py"),
+    (5, "runner/hit_row.py"),
+    (5, "runner/hostname.py"),
     (6, "runner/alerts.py"),
     (6, "runner/approvals.py"),
     (6, "runner/guards.py"),

@@ -1,0 +1,65 @@
+r"""Do two spellings name the same machine, and is a text a machine's name at all?
+
+`WS-1`, `ws-1.example.test.`, `WS-1$` and `EXAMPLE\WS-1$` do; `ws-1.a.test` and `ws-1.b.test` do
+not. It compares texts only; that a name is a certain device, the EDR has to prove.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from ipaddress import ip_address
+
+NO_HOST = frozenset({"localhost", "localhost.localdomain"})
+"""Names by which every machine calls itself."""
+
+_NAME = re.compile(r"[\w][\w.-]{0,253}")
+
+
+def clean_host(text: str) -> str | None:
+    """The machine's name in a text, its case kept; None when the text is no machine's name."""
+    name = text.strip().rpartition("\\")[2].rstrip(".").removesuffix("$")
+    is_name = bool(_NAME.fullmatch(name)) and name.casefold() not in NO_HOST
+    return name if is_name and address_in(name) is None else None
+
+
+def address_in(text: str) -> str | None:
+    """The IP address that a text is, when it says which machine; None for loopback and the like."""
+    try:
+        address = ip_address(text.strip())
+    except ValueError:
+        return None
+    return None if address.is_loopback or address.is_unspecified else str(address)
+
+
+def normalise_host(text: str) -> str:
+    """The short name for comparison: lower case, without domain, `$` or a dot at the end."""
+    return full_host(text).partition(".")[0]
+
+
+def full_host(text: str) -> str:
+    """As `normalise_host`, but with the domain as far as the text has one."""
+    return (clean_host(text) or text.strip()).casefold()
+
+
+def is_same_host(one: str, other: str) -> bool:
+    """Equal names, and no two domains that differ."""
+    (one_name, _, one_domain), (other_name, _, other_domain) = (
+        full_host(one).partition("."),
+        full_host(other).partition("."),
+    )
+    return one_name == other_name and (
+        not one_domain or not other_domain or one_domain == other_domain
+    )
+
+
+def distinct_hosts(names: Iterable[str]) -> tuple[str, ...]:
+    """One name a machine, in order of appearance; of two spellings the one with the domain."""
+    found: list[str] = []
+    for name in names:
+        known = next((at for at, other in enumerate(found) if is_same_host(name, other)), None)
+        if known is None:
+            found.append(name)
+        elif "." in name and "." not in found[known]:
+            found[known] = name
+    return tuple(found)
