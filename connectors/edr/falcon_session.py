@@ -121,7 +121,8 @@ class FalconSession:
             "POST", "/oauth2/token", repeat=Repeat.SAFE, form=form, accept=(200, 201, 308)
         )
         if reply.status == 308:
-            raise Rejected(PRODUCT, _other_cloud(reply.headers), status=308, code="other_cloud")
+            text = self.http.redact(_other_cloud(reply.headers))
+            raise Rejected(PRODUCT, text, status=308, code="other_cloud")
         said = _object(reply)
         value = said.get("access_token")
         if not isinstance(value, str) or not value:
@@ -252,4 +253,4 @@ def _other_cloud(headers: Mapping[str, str]) -> str:
     region = headers.get("X-Cs-Region", "")
     if region in CLOUDS:
         return f"the API client lives in the cloud {region}: set base_url to {CLOUDS[region]}"
-    return f"the API client lives in another cloud ({visible(region[:40]) or 'not named'})"
+    return f"the API client lives in another cloud ({visible(region) or 'not named'})"

@@ -87,7 +87,7 @@ def read_status(reply: object, row_cap: int, ignored_warnings: Sequence[str] = (
 def _phase(
     content: JsonObject, row_count: int, row_cap: int, serious: Sequence[Message]
 ) -> SearchPhase:
-    state = content.get("dispatchState")
+    state = str(content.get("dispatchState"))
     if is_set(content.get("isFailed")) or is_set(content.get("isZombie")):
         return SearchPhase.FAILED
     if state in _UNFINISHED:

@@ -68,8 +68,8 @@ class PermissionCheck:
         """Source: GET /services/authentication/current-context, 2026-11-25."""
         reply = self._rest.read_json("/services/authentication/current-context")
         content = content_of(reply)
-        held = {str(name) for name in content.get("capabilities") or ()}
-        roles = ", ".join(map(str, content.get("roles") or ())) or "no role"
+        held = set(_names(content.get("capabilities")))
+        roles = ", ".join(_names(content.get("roles"))) or "no role"
         yield CheckResult(what=f"the token is {content.get('username')}'s, with {roles}", ok=True)
         yield CheckResult(
             what="the role may search",
@@ -125,6 +125,11 @@ class PermissionCheck:
                 break
             self._clock.sleep(PROBE_WAIT_S)
         return status
+
+
+def _names(value: object) -> list[str]:
+    """The names in a list that may be missing or be something else."""
+    return [str(name) for name in value] if isinstance(value, list) else []
 
 
 def _mend(error: ConnectorError) -> str:
