@@ -29,6 +29,9 @@ _CLOSER_OF = {quote: closer for family, closer in _CLOSERS for quote in family}
 # Only these end a bare value. A no-break space stays inside it: it may be part of a file's name.
 _BLANKS = " \t\r\n\v\f"
 _VALUE_STOP = re.compile(f"[{_BLANKS}:{_QUOTES}]")
+_UNQUOTED = str.maketrans("", "", _QUOTES + "^")
+_SCHEME = re.compile(r"(?:^|[^a-z0-9+.-])(?P<scheme>[a-z][a-z0-9+.-]*)$", re.IGNORECASE | re.ASCII)
+_ALWAYS_A_SCHEME = frozenset({"http", "https", "ftp"})
 
 
 class FormatSwitch(Struct, frozen=True, kw_only=True):
@@ -60,7 +63,8 @@ def read_format_switches(cmdline: str) -> tuple[FormatSwitch, ...]:
         is_inside = span is not None and match.start() > span[0] + 1
         end = span[1] if span else len(cmdline)
         if match["colon"]:
-            reader = _Reader(cmdline, at, end)
+            blanks = "" if span and not is_inside else _BLANKS
+            reader = _Reader(cmdline, at, end, blanks)
             value, parameter = reader.value_and_parameter()
             at = reader.at
             found.append(
@@ -97,12 +101,16 @@ def _quoted_spans(line: str) -> list[tuple[int, int]]:
 
 
 class _Reader:
-    """Reads one value and its parameter from `at`, never past `end`."""
+    """Reads one value and its parameter from `at`, never past `end`.
 
-    def __init__(self, line: str, at: int, end: int) -> None:
+    `blanks` end a bare value; none do when the whole switch is quoted (`"/format:a b"`).
+    """
+
+    def __init__(self, line: str, at: int, end: int, blanks: str) -> None:
         self._line = line
         self.at = at
         self._end = end
+        self._blanks = blanks
         self.is_closed = True
 
     def value_and_parameter(self) -> tuple[str, str | None]:
@@ -117,32 +125,45 @@ class _Reader:
     def _text(self, *, stop_at_colon: bool) -> str:
         """Up to a blank outside quotes, quotes removed wherever they stand."""
         parts: list[str] = []
-        begin = self.at
+        tail = ""
+        is_address = not stop_at_colon
         while self.at < self._end:
             stop = _VALUE_STOP.search(self._line, self.at, self._end)
-            parts.append(self._line[self.at : stop.start() if stop else self._end])
+            part = self._line[self.at : stop.start() if stop else self._end]
             self.at = stop.start() if stop else self._end
-            if stop is None or stop[0] in _BLANKS:
-                break
-            if stop[0] != ":":
-                parts.append(self._quotation(_CLOSER_OF[stop[0]]))
-            elif stop_at_colon and not self._is_part_of_address(begin):
-                break
-            else:
-                parts.append(":")
-                self.at += 1
+            if stop and stop[0] == ":" and not is_address:
+                scheme = self._scheme_before(tail + part)
+                if not scheme:
+                    return "".join([*parts, part])
+                is_address = len(scheme) > 1
+            elif stop and stop[0] in _BLANKS and stop[0] in self._blanks:
+                return "".join([*parts, part])
+            parts.append(part)
+            if stop:
+                parts.append(self._quotation() if stop[0] in _QUOTES else self._letter())
+            # The end is enough to know a scheme by, and keeps the whole linear.
+            tail = (tail + part + (parts[-1] if stop else ""))[-40:]
         return "".join(parts)
 
-    def _quotation(self, closer: re.Pattern[str]) -> str:
+    def _letter(self) -> str:
+        self.at += 1
+        return self._line[self.at - 1]
+
+    def _quotation(self) -> str:
+        closer = _CLOSER_OF[self._line[self.at]]
         closing = closer.search(self._line, self.at + 1, self._end)
         self.is_closed = self.is_closed and closing is not None
         begin, stop = self.at + 1, closing.start() if closing else self._end
         self.at = closing.end() if closing else self._end
         return self._line[begin:stop]
 
-    def _is_part_of_address(self, begin: int) -> bool:
-        """The colon of a drive letter, of `scheme://`, or (further on) of a port or a password."""
-        before = self._line[begin : begin + 40]
-        if re.match(r"[a-z][a-z0-9+.-]{1,30}:[\\/]{2}", before, re.IGNORECASE):
-            return True
-        return bool(re.match(r"[a-z]:[\\/]", before, re.IGNORECASE)) and self.at == begin + 1
+    def _scheme_before(self, before: str) -> str:
+        """The scheme or drive letter that a colon belongs to; empty when it starts a parameter."""
+        found = _SCHEME.search(before[-40:].replace("^", ""))
+        after = self._line[self.at + 1 : min(self.at + 8, self._end)].translate(_UNQUOTED)
+        if found is None:
+            return ""
+        scheme = found["scheme"].lower()
+        slashes = 1 if len(scheme) == 1 else 2
+        is_path = len(after) >= slashes and set(after[:slashes]) <= {"/", "\\"}
+        return scheme if is_path or scheme in _ALWAYS_A_SCHEME else ""
