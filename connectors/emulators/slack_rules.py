@@ -1,0 +1,73 @@
+"""What Slack refuses in a message, and how it gives one back.
+
+Limits from reference/apis.md section 3.2 (docs.slack.dev), 2026-11-25. That Slack adds `block_id`,
+`verbatim` and `emoji` to what was sent is seen in public replies, not proved on a live workspace.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from connectors.model import JsonObject
+
+MAX_TEXT = 40_000
+MAX_BLOCKS = 50
+MAX_SECTION_TEXT = 3_000
+MAX_HEADER_TEXT = 150
+_BLOCK_TYPES = frozenset(
+    {"section", "actions", "divider", "header", "context", "image", "rich_text", "input"}
+)
+
+
+def decoded(value: Any) -> Any:
+    """`blocks` and `metadata` come as JSON, or as a text that holds JSON. Errors: `ValueError`."""
+    return json.loads(value) if isinstance(value, str) else value
+
+
+def refusal_of(text: str, blocks: Any) -> str | None:
+    """The error code that Slack answers, or None when it takes the message."""
+    if not text and not blocks:
+        return "no_text"
+    if len(text) > MAX_TEXT:
+        return "msg_too_long"
+    if blocks is None:
+        return None
+    if not isinstance(blocks, list) or len(blocks) > MAX_BLOCKS:
+        return "invalid_blocks"
+    return None if all(_is_block(block) for block in blocks) else "invalid_blocks"
+
+
+def _is_block(block: Any) -> bool:
+    if not isinstance(block, dict) or block.get("type") not in _BLOCK_TYPES:
+        return False
+    text = block.get("text")
+    if block["type"] in ("section", "header"):
+        limit = MAX_SECTION_TEXT if block["type"] == "section" else MAX_HEADER_TEXT
+        if isinstance(text, dict):
+            return 0 < len(str(text.get("text", ""))) <= limit
+        return block["type"] == "section" and bool(block.get("fields"))
+    if block["type"] in ("actions", "context", "rich_text"):
+        return isinstance(block.get("elements"), list) and bool(block["elements"])
+    return True
+
+
+def stored(blocks: list[JsonObject], seed: str) -> list[JsonObject]:
+    """The blocks as Slack gives them back: with what it adds."""
+    return [
+        {**_filled(block), "block_id": block.get("block_id") or f"b{seed[-4:]}{number}"}
+        for number, block in enumerate(blocks)
+    ]
+
+
+def _filled(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_filled(inner) for inner in value]
+    if not isinstance(value, dict):
+        return value
+    filled = {name: _filled(inner) for name, inner in value.items()}
+    if filled.get("type") == "mrkdwn":
+        filled.setdefault("verbatim", False)
+    if filled.get("type") == "plain_text":
+        filled.setdefault("emoji", True)
+    return filled
