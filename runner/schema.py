@@ -178,7 +178,7 @@ class _Walk:
         items = cast("list[Node]", node.value)
         sound = [
             self.value(item, info.item_type, f"{where}[{number}]")
-            for number, item in enumerate(items)
+            for number, item in enumerate(items, start=1)
         ]
         minimum = info.min_length or 0
         if len(sound) < minimum:

@@ -32,7 +32,7 @@ class TemplateFault(Exception):
 
 class Reference(Struct, frozen=True):
     """A name that an expression reads, and the fields below it as far as they are written out.
-    `is_guarded`: it stands under `default` or `is defined`, so it may be missing."""
+    `is_guarded`: it stands under `default`, `is defined` or `is none`, so it may be empty."""
 
     name: str
     path: tuple[str, ...] = ()
@@ -215,7 +215,7 @@ def _references(node: nodes.Node, is_guarded: bool) -> Iterator[Reference]:
     if chain is not None:
         yield Reference(chain[0], chain[1:], is_guarded)
         return
-    if isinstance(node, nodes.Filter | nodes.Test) and node.name in ("default", "defined"):
+    if isinstance(node, nodes.Filter | nodes.Test) and node.name in _GUARDS:
         assert node.node is not None
         yield from _references(node.node, True)
         for argument in node.args:
@@ -241,6 +241,7 @@ def _chain(node: nodes.Node) -> tuple[str, ...] | None:
     return None
 
 
+_GUARDS = ("default", "defined", "none")
 _BOOLEAN = ("Compare", "And", "Or", "Not", "Test")
 _FILTER_TYPES = {
     "int": "number",
@@ -268,7 +269,8 @@ def _infer(node: nodes.Node, type_of: Callable[[Reference], str | None]) -> str 
         return "list" if kind == "List" else "object"
     if isinstance(node, nodes.Filter) and node.node is not None:
         if node.name == "default":
-            return _infer(node.node, type_of)
+            found = _infer(node.node, type_of)
+            return found if _infer(node.args[0], type_of) == found else None
         return _FILTER_TYPES.get(node.name)
     chain = _chain(node)
     return type_of(Reference(chain[0], chain[1:])) if chain else None
