@@ -144,7 +144,9 @@ class _RowReader:
     def device_id(self) -> str | None:
         """The sensor's id, which proves a machine: two ids prove none."""
         given = self._given("device_id")
-        ids = {value.casefold(): value for values in given.values() for value in values}
+        ids: dict[str, str] = {}
+        for value in (value for values in given.values() for value in values):
+            ids.setdefault(value.casefold(), value)
         if len(ids) > 1:
             self._note(f"{' and '.join(given)} name several sensors:", tuple(ids.values()))
             return None

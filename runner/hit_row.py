@@ -39,9 +39,9 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def values_of(row: Row, field: str) -> tuple[str, ...]:
-    """A field's distinct values without what means "missing", blanks around them removed."""
-    found = (storable(text).strip() for text in texts_of(row, field))
-    return tuple(dict.fromkeys(text for text in found if text.casefold() not in MISSING))
+    """A field's distinct values without what means "missing", plain blanks around them removed."""
+    found = (storable(text).strip(" \t\r\n") for text in texts_of(row, field))
+    return tuple(dict.fromkeys(text for text in found if text.strip().casefold() not in MISSING))
 
 
 def texts_of(row: Row, field: str) -> list[str]:

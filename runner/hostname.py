@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 NO_HOST = frozenset({"localhost", "localhost.localdomain"})
 """Names by which every machine calls itself."""
@@ -20,16 +20,22 @@ def clean_host(text: str) -> str | None:
     """The machine's name in a text, its case kept; None when the text is no machine's name."""
     name = text.strip().rpartition("\\")[2].rstrip(".").removesuffix("$")
     is_name = bool(_NAME.fullmatch(name)) and name.casefold() not in NO_HOST
-    return name if is_name and address_in(name) is None else None
+    return name if is_name and _address(name) is None else None
 
 
 def address_in(text: str) -> str | None:
     """The IP address that a text is, when it says which machine; None for loopback and the like."""
+    address = _address(text.strip())
+    if address is None or address.is_loopback or address.is_unspecified:
+        return None
+    return str(address)
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
     try:
-        address = ip_address(text.strip())
+        return ip_address(text)
     except ValueError:
         return None
-    return None if address.is_loopback or address.is_unspecified else str(address)
 
 
 def normalise_host(text: str) -> str:
