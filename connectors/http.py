@@ -456,13 +456,12 @@ def _root(error: BaseException) -> BaseException:
 
 
 _NEVER_FORMED = (
-    requests.exceptions.InvalidHeader,
-    requests.exceptions.InvalidJSONError,
     requests.exceptions.InvalidSchema,
     requests.exceptions.InvalidURL,
     requests.exceptions.MissingSchema,
     requests.exceptions.URLRequired,
 )
+"""Faults of the request as it is sent. `InvalidHeader` is not here: by then it is the answer's."""
 _HANDSHAKE_REASONS = frozenset(
     {
         "HTTP_REQUEST",

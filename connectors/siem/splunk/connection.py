@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 PAGE_ROWS = 5000
 SAVED_ROW_CAP = 500_000
-"""What is sent as `dispatch.max_count`; Splunk's own default, stated so that the cap is known."""
+"""Splunk's own default of `dispatch.max_count`; it is always sent, so that the cap is known."""
 AUTO_CANCEL_S = 300
 """A job that nobody has asked about for this long ends itself: a crashed runner frees its slot."""
 JOB_TTL_S = 600
@@ -47,8 +47,7 @@ _INCOMPLETE = (SearchPhase.PARTIAL, SearchPhase.TRUNCATED)
 
 
 class Splunk(Connector):
-    """A Splunk deployment, seen as a `Siem`. It starts no alert action and changes no saved
-    search."""
+    """A Splunk deployment as a `Siem`: starts no alert action, changes no saved search."""
 
     TYPE: ClassVar[str] = "splunk"
     ROLE: ClassVar[str] = "siem"
@@ -56,11 +55,15 @@ class Splunk(Connector):
 
     class Options(Struct, frozen=True, forbid_unknown_fields=True):
         """`ignored_warnings`: parts of warnings that do not mean missing rows on this deployment.
-        Without them a standing warning keeps the watermark where it is, and says so."""
+        Without them a standing warning keeps the watermark where it is, and says so.
+        `row_cap`: rows that a saved search may return at once; more is a truncated answer."""
 
         ignored_warnings: tuple[str, ...] = ()
+        row_cap: int = SAVED_ROW_CAP
 
         def __post_init__(self) -> None:
+            if not 1 <= self.row_cap <= SAVED_ROW_CAP:
+                raise ValueError(f"row_cap is between 1 and {SAVED_ROW_CAP}")
             if any(len(part.strip()) < 10 for part in self.ignored_warnings):
                 raise ValueError("a part of a warning has at least ten characters")
 
@@ -92,12 +95,12 @@ class Splunk(Connector):
             "dispatch.index_latest": window.end,
             "dispatch.earliest_time": window.event_start,
             "dispatch.latest_time": window.event_end,
-            "dispatch.max_count": SAVED_ROW_CAP,
+            "dispatch.max_count": self.options.row_cap,
             "dispatch.ttl": JOB_TTL_S,
             "dispatch.auto_cancel": AUTO_CANCEL_S,
         }
         try:
-            return self._start(saved_search_path(search) + "/dispatch", form, SAVED_ROW_CAP)
+            return self._start(saved_search_path(search) + "/dispatch", form, self.options.row_cap)
         except NotFound as error:
             where = f"app {search.app}, owner {search.owner}"
             text = self._rest.redact(f"no saved search {search.name!r} in {where} ({error.text})")
@@ -188,8 +191,10 @@ class Splunk(Connector):
         """Stream all rows of a finished job, a page of at most 5,000 in memory at a time.
 
         Errors: `Unavailable` when the job has expired, when pages end before `row_count` rows have
-        come, or when a page speaks of missing rows and the job's status did not. Repeat: the same
-        rows in the same order. Source: POST search/v2/jobs/{sid}/results (v1: GET), 2026-11-25."""
+        come, or when a page speaks of missing rows and the job's status did not.
+        Repeat: the same rows in the same order.
+        Source: POST search/v2/jobs/{sid}/results (v1: GET), 2026-11-25.
+        """
         offset = 0
         while offset < row_count:
             page = self._read_page(job, offset, min(PAGE_ROWS, row_count - offset))
@@ -220,8 +225,7 @@ class Splunk(Connector):
         return jobs.read_page(reply.json(pairs=jobs.merge_pairs))
 
     def _weigh(self, job: SearchJob, messages: Sequence[jobs.Message]) -> None:
-        """Pages repeat the job's messages. What the status did not tell must not slip through
-        here."""
+        """Pages repeat the job's messages; one that its status did not tell is no small matter."""
         serious = jobs.doubts(messages, self.options.ignored_warnings)
         if not serious:
             return
