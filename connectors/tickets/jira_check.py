@@ -1,0 +1,110 @@
+"""May this Jira account do what we need, and does the project's create screen fit? Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from connectors.errors import AuthFailed, ConnectorError, NotFound, Rejected, Unavailable
+from connectors.model import CheckResult
+from connectors.tickets.jira_session import PRODUCT, JiraSession, api_path
+
+# Keys and names of Jira's own project permissions; source: `GET /rest/api/3/mypermissions`,
+# vendor's OpenAPI document, read 2026-11-25.
+_PERMISSIONS = {
+    "BROWSE_PROJECTS": "Browse Projects",
+    "CREATE_ISSUES": "Create Issues",
+    "ADD_COMMENTS": "Add Comments",
+    "CREATE_ATTACHMENTS": "Create Attachments",
+}
+_ALWAYS_SENT = frozenset({"project", "issuetype", "summary", "description", "labels"})
+_SET_BY_JIRA = frozenset({"reporter"})
+
+
+def check_project(
+    session: JiraSession, project: str, issue_type: str, needed: frozenset[str]
+) -> list[CheckResult]:
+    """One result for each thing that a ticket needs. `needed`: fields that we set and that must
+    therefore be on the create screen."""
+    signed_in = _tried("Jira: sign in", lambda: _sign_in(session))
+    if not signed_in.ok:
+        return [signed_in]
+    return [
+        signed_in,
+        *_permissions(session, project),
+        _tried(
+            f"Jira: create screen of {issue_type} in {project}",
+            lambda: _screen(session, project, issue_type, needed),
+        ),
+    ]
+
+
+def _sign_in(session: JiraSession) -> None:
+    me = session.read(api_path("myself"))
+    if not me.get("accountId"):
+        raise AuthFailed(PRODUCT, "does not know who is asking: check e-mail and API token")
+    if me.get("active") is False:
+        raise AuthFailed(PRODUCT, "the account is deactivated")
+
+
+def _permissions(session: JiraSession, project: str) -> Iterator[CheckResult]:
+    params = {"projectKey": project, "permissions": ",".join(_PERMISSIONS)}
+    try:
+        granted = session.read(api_path("mypermissions"), params).get("permissions")
+    except ConnectorError as fault:
+        yield CheckResult(what=f"Jira: project {project}", ok=False, mend=fault.text)
+        return
+    listed = granted if isinstance(granted, dict) else {}
+    for key, name in _PERMISSIONS.items():
+        entry = listed.get(key)
+        has = isinstance(entry, dict) and entry.get("havePermission") is True
+        mend = None if has else f"give the account the permission {name} in project {project}"
+        yield CheckResult(what=f"Jira: permission {name}", ok=has, mend=mend)
+
+
+def _screen(session: JiraSession, project: str, issue_type: str, needed: frozenset[str]) -> None:
+    types = api_path("issue", "createmeta", project, "issuetypes")
+    found = {
+        str(entry.get("name")): str(entry.get("id"))
+        for entry in session.pages(types, ("issueTypes", "createMetaIssueType"))
+        if isinstance(entry, dict)
+    }
+    if issue_type not in found:
+        names = session.http.redact(", ".join(sorted(found)) or "none")
+        raise NotFound(PRODUCT, f"the project has no issue type {issue_type}; it has: {names}")
+    type_path = api_path("issue", "createmeta", project, "issuetypes", found[issue_type])
+    fields = {
+        _field_id(entry): entry
+        for entry in session.pages(type_path, ("fields", "results"))
+        if isinstance(entry, dict)
+    }
+    if not fields:
+        raise Unavailable(PRODUCT, "shows no field of the create screen")
+    if missing := sorted(needed - set(fields)):
+        raise Rejected(PRODUCT, f"put on the create screen: {', '.join(missing)}")
+    wanted = [_name(key, entry) for key, entry in fields.items() if _is_asked(key, entry)]
+    if wanted:
+        names = session.http.redact(", ".join(wanted))
+        raise Rejected(PRODUCT, f"make optional, or give a default to: {names}")
+
+
+def _field_id(entry: dict[str, Any]) -> str:
+    return str(entry.get("fieldId") or entry.get("key") or "")
+
+
+def _name(key: str, entry: dict[str, Any]) -> str:
+    return f"{entry.get('name') or key} ({key})"
+
+
+def _is_asked(key: str, entry: dict[str, Any]) -> bool:
+    """A field that somebody must fill in and that we do not send."""
+    is_open = entry.get("required") is True and entry.get("hasDefaultValue") is not True
+    return is_open and key not in _ALWAYS_SENT | _SET_BY_JIRA
+
+
+def _tried(what: str, probe: Callable[[], None]) -> CheckResult:
+    try:
+        probe()
+    except ConnectorError as fault:
+        return CheckResult(what=what, ok=False, mend=fault.text)
+    return CheckResult(what=what, ok=True)
