@@ -140,7 +140,7 @@ def _within_limits(
             continue
         made = _block(block)
         cost = _blocks_size([made])
-        if cost > room or len(first) + len(kept) + len(last) >= MAX_BLOCKS:
+        if cost > room or len(first) + len(kept) + len(last) + 1 >= MAX_BLOCKS:
             is_cut = True
             continue
         room -= cost

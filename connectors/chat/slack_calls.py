@@ -6,6 +6,7 @@ Slack refuses with HTTP 200. Nothing here knows what a card is.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -71,8 +72,13 @@ class SlackCalls:
     """The door to one workspace. Errors: as `connectors/errors.py` groups them."""
 
     def __init__(self, settings: HttpSettings, token: Secret, runtime: Runtime) -> None:
-        self._token = token
-        self._http = HttpClient(PRODUCT, settings, runtime, secrets=(token,), explain=_code_of_body)
+        # A token file often ends in a line break, which no HTTP header can hold.
+        self._token = Secret(token.reveal().strip())
+        if not re.fullmatch(r"[!-~]+", self._token.reveal()):
+            raise Rejected(PRODUCT, "the token is empty or holds what no token holds")
+        self._http = HttpClient(
+            PRODUCT, settings, runtime, secrets=(self._token,), explain=_code_of_body
+        )
         self._clock = runtime.clock
 
     def read(self, method: str, **params: str | int) -> JsonObject:
@@ -117,8 +123,7 @@ class SlackCalls:
                 return
 
     def _auth(self) -> dict[str, str]:
-        # An HTTP header holds no line break or blank at its end; a token file often does.
-        return {"Authorization": f"Bearer {self._token.reveal().strip()}"}
+        return {"Authorization": f"Bearer {self._token.reveal()}"}
 
     def _checked(self, reply: Reply) -> JsonObject:
         answer = reply.json()
