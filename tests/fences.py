@@ -46,10 +46,14 @@ ROOMS: tuple[tuple[int, str], ...] = (
     (5, "runner/context.py"),
     (5, "runner/hit_row.py"),
     (5, "runner/hostname.py"),
+    (5, "runner/protected.py"),
+    (5, "runner/roles.py"),
     (6, "runner/alerts.py"),
     (6, "runner/approvals.py"),
+    (6, "runner/arming.py"),
     (6, "runner/guards.py"),
     (6, "runner/editor_schema.py"),
+    (6, "runner/identity.py"),
     (6, "runner/lint.py"),
     (6, "runner/lint_names.py"),
     (6, "runner/playbook.py"),
@@ -58,6 +62,8 @@ ROOMS: tuple[tuple[int, str], ...] = (
     (6, "runner/playbook_steps.py"),
     (6, "runner/wmic/*"),
     (7, "runner/actions.py"),
+    (7, "runner/containment.py"),
+    (7, "runner/cut.py"),
     (7, "runner/effects.py"),
     (7, "runner/hunts.py"),
     (7, "runner/report.py"),
@@ -73,8 +79,11 @@ ROOMS: tuple[tuple[int, str], ...] = (
 )
 """Level and path (`*` for all that lies below): a room imports rooms of its own level or lower."""
 
-DOORS = ("runner/journal", "runner/wmic")
+DOORS = ("runner/wmic",)
 """Packages with one public door: from outside, only the package itself is imported."""
+
+PRODUCTS = {"connectors/tickets/adf.py": "tickets/jira"}
+"""Files that are named by a product's format instead of the product."""
 
 EMULATORS = "connectors/emulators/*"
 EDGE = ("runner/cli.py", "runner/demo.py", EMULATORS)
@@ -122,6 +131,7 @@ LONG: dict[str, str] = {
 }
 """What may be longer, a file (`path`) or a function (`path:name`) → why."""
 
+CONTAINMENT = "runner/cut.py"
 BLIND_EXCEPT = "runner/service.py"
 TABLES: dict[str, str] = {
     "connectors/registry.py": "CONNECTORS",
@@ -199,7 +209,7 @@ def product_of(path: str) -> str | None:
     parts = path.removesuffix(".py").split("/")
     if level_of(path) != 2 or parts[2] == "__init__":
         return None
-    return f"{parts[1]}/{parts[2].split('_')[0]}"
+    return PRODUCTS.get(path, f"{parts[1]}/{parts[2].split('_')[0]}")
 
 
 def dotted(node: ast.expr, names: dict[str, str]) -> str | None:
@@ -316,6 +326,14 @@ def blind_line(node: ast.AST) -> int | None:
     return node.lineno if is_wide else None
 
 
+def fence_containment(src: Source) -> Iterator[str]:
+    """No call that cuts a machine off, or lets it back, stands outside the one door for it."""
+    for node in ast.walk(src.tree):
+        is_call = isinstance(node, ast.Attribute) and node.attr in ("isolate_host", "release_host")
+        if is_call and src.path.startswith("runner/") and src.path != CONTAINMENT:
+            yield f"{src.path} reaches for {ast.unparse(node)}; only {CONTAINMENT} may"
+
+
 def fence_print(src: Source) -> Iterator[str]:
     for node in ast.walk(src.tree):
         if within(src.path, ("runner/cli.py", "runner/demo.py")):
@@ -375,6 +393,7 @@ FENCES: tuple[Fence, ...] = (
     fence_from_outside,
     fence_size,
     fence_blind_except,
+    fence_containment,
     fence_print,
     fence_tables,
 )

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from runner.wmic.assess import assess, assess_line
+from runner.wmic.judge import assess, assess_line
 
 __all__ = ["assess", "assess_line"]
