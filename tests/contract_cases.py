@@ -519,6 +519,13 @@ JIRA = Case(
             TicketRef(id="", key="", url=""), "k", _DRAFT.body
         ),
         "attach_file": lambda tickets: tickets.attach_file(_TICKET, "", b""),
+        "create_ticket": lambda tickets: tickets.create_ticket(
+            TicketDraft(correlation="", title="x", body=_DRAFT.body)
+        ),
+        "comment_ticket without a key": lambda tickets: tickets.comment_ticket(
+            _TICKET, "", _DRAFT.body
+        ),
+        "find_comment": lambda tickets: tickets.find_comment(_TICKET, ""),
     },
 )
 

@@ -71,8 +71,9 @@ def last_paragraph(adf: object) -> str:
     for node in reversed(content if isinstance(content, list) else []):
         if not isinstance(node, dict) or node.get("type") != "paragraph":
             return ""
-        parts = node.get("content") or []
-        text = "".join(str(part.get("text", "")) for part in parts if isinstance(part, dict))
+        parts = node.get("content")
+        listed = parts if isinstance(parts, list) else []
+        text = "".join(str(part.get("text", "")) for part in listed if isinstance(part, dict))
         if text.strip():
             return text
     return ""

@@ -269,11 +269,16 @@ class Jira(Connector):
 
 
 def correlation_label(correlation: str) -> str:
-    """Hexadecimal, so that nothing needs escaping in JQL, and nothing of the case shows."""
+    """Hexadecimal, so that nothing needs escaping in JQL, and nothing of the case shows.
+    Errors: `Rejected`, before any call, for an empty key, which every case would share."""
+    if not correlation:
+        raise Rejected(PRODUCT, "a ticket without a correlation key could not be told apart")
     return f"stockade-{sha256(correlation.encode()).hexdigest()[:16]}"
 
 
 def _marker(key: str) -> str:
+    if not key:
+        raise Rejected(PRODUCT, "a comment without a key could not be found again")
     return f"[stockade:{key}]"
 
 
