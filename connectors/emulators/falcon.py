@@ -3,24 +3,19 @@
 Judged by crowdstrike-falconpy. From the vendor's public SDKs: paths, envelopes, 201 for a token,
 202 for an action with 409 among its `errors`, header names. Our reading: texts, 404 for an unknown
 id.
-
-How a name is matched follows what users report (CrowdStrike/psfalcon#509, falconpy#1279): `'x'`
-matches every name that begins with x in any case, `['x']` exactly and with case, `*'x*'` as a
-pattern.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from fnmatch import fnmatchcase
 from secrets import token_hex
 from typing import Any, ClassVar
 
 from connectors.emulators import scenario
 from connectors.emulators.emulator import Emulator, Keys
+from connectors.emulators.fql import FqlError, matcher
 from connectors.emulators.store import StateFile
 from connectors.emulators.wire import Answer, Call, json_answer
 from connectors.model import Clock, JsonObject
@@ -32,30 +27,10 @@ PENDING = {"contain": "containment_pending", "lift_containment": "lift_containme
 REACHED = {"containment_pending": "contained", "lift_containment_pending": "normal"}
 STARTS_FROM = {"contain": "normal", "lift_containment": "contained"}
 _OURS = ("offline", "last_seen_days", "due_at")
-_SEARCHABLE = frozenset(
-    {
-        "hostname",
-        "device_id",
-        "cid",
-        "status",
-        "tags",
-        "platform_name",
-        "product_type_desc",
-        "machine_domain",
-        "last_login_user",
-        "local_ip",
-        "external_ip",
-    }
-)
-_CLAUSE = re.compile(r"(\w+):(!?)(\*?)(?:'([^']*)'|\[((?:'[^']*',?)*)\])")
 
 Hook = Callable[[str, str], bool]
 """Called with `contain` or `lift_containment` and the host name once the sensor acts; when it gives
 false the device stays pending, like a sensor that is off."""
-
-
-class FqlError(Exception):
-    """The filter is outside FQL, or outside the part of it that is served here."""
 
 
 class Falcon(Emulator):
@@ -282,54 +257,6 @@ def _ids(call: Call) -> list[str]:
     ids = body.get("ids") if isinstance(body, dict) else None
     is_list = isinstance(ids, list) and all(isinstance(key, str) for key in ids)
     return list(ids) if is_list and ids else []
-
-
-def matcher(fql: str) -> Callable[[JsonObject], bool]:
-    """The filter as a test of one record: `+` is and, `,` is or, `!` is not. Errors: `FqlError`."""
-    if not fql:
-        return lambda _record: True
-    alternatives = [[_clause(part) for part in either] for either in _split(fql)]
-    return lambda record: any(all(test(record) for test in tests) for tests in alternatives)
-
-
-def _split(fql: str) -> list[list[re.Match[str]]]:
-    """Clauses joined by `+`, in groups joined by `,`."""
-    groups: list[list[re.Match[str]]] = [[]]
-    at = 0
-    while True:
-        match = _CLAUSE.match(fql, at)
-        if match is None or match[1] not in _SEARCHABLE:
-            raise FqlError(fql)
-        groups[-1].append(match)
-        at = match.end()
-        if at == len(fql):
-            return groups
-        if fql[at] == ",":
-            groups.append([])
-        elif fql[at] != "+":
-            raise FqlError(fql)
-        at += 1
-
-
-def _clause(match: re.Match[str]) -> Callable[[JsonObject], bool]:
-    name, negated, starred, text, listed = match.groups()
-    if listed is not None:
-        exact = re.findall(r"'([^']*)'", listed)
-        return lambda record: (
-            any(value in exact for value in _values(record, name)) is not bool(negated)
-        )
-    pattern = text.lower() if starred or name != "hostname" else f"{text.lower()}*"
-    if not starred and "*" in text and name != "hostname":
-        raise FqlError(match[0])
-    return lambda record: (
-        any(fnmatchcase(value.lower(), pattern) for value in _values(record, name))
-        is not bool(negated)
-    )
-
-
-def _values(record: JsonObject, name: str) -> list[str]:
-    value = record.get(name)
-    return [str(one) for one in value] if isinstance(value, list) else [str(value)]
 
 
 _ROUTES: dict[tuple[str, str], Callable[[Falcon, Call], Answer]] = {

@@ -10,20 +10,25 @@ import base64
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from email.parser import BytesParser
-from email.policy import HTTP
-from typing import Any, ClassVar
+from typing import ClassVar
 from urllib.parse import unquote
 
-from connectors.emulators.emulator import Emulator, Keys
-from connectors.emulators.jira_rules import MAX_SUMMARY, NO_DOCUMENT, Jql, JqlError, is_document
+from connectors.emulators.emulator import Keys
+from connectors.emulators.jira_requests import (
+    ISSUE_TYPES,
+    PROJECT,
+    JiraError,
+    asked_by_query,
+    faults_of,
+    files_of,
+    json_body,
+)
+from connectors.emulators.jira_rules import NO_DOCUMENT, Jql, JqlError, is_document
+from connectors.emulators.jira_site import Site
 from connectors.emulators.store import StateFile
 from connectors.emulators.wire import Answer, Call, json_answer
 from connectors.model import Clock, JsonObject
 
-PROJECT = "SEC"
-ISSUE_TYPES = {"10001": "Task", "10002": "Incident"}
-PRIORITIES = ("Highest", "High", "Medium", "Low", "Lowest")
 STATUSES: dict[str, JsonObject] = {
     "1": {"id": "1", "name": "To Do", "statusCategory": {"id": 2, "key": "new", "name": "To Do"}},
     "3": {
@@ -35,24 +40,10 @@ STATUSES: dict[str, JsonObject] = {
 }
 TRANSITIONS = {"11": "1", "21": "3", "31": "4"}
 """Transition id → status id; every transition is open from every status."""
-ACCOUNT_ID = "5b10a2844c20165700ede21g"
-_TAKEN_FIELDS = frozenset(
-    {"project", "issuetype", "summary", "description", "labels", "priority", "environment"}
-)
 MAX_ATTACHMENT_BYTES = 10 * 1024 * 1024
 
 
-class JiraError(Exception):
-    """Jira says no: `status`, and the body's `errorMessages` and `errors`."""
-
-    def __init__(self, status: int, *messages: str, **fields: str) -> None:
-        super().__init__(status, messages, fields)
-        self.status = status
-        self.messages = list(messages)
-        self.fields = fields
-
-
-class Jira(Emulator):
+class Jira(Site):
     """One site with one project. Tunable: `search_lag_s` (seconds of the clock until a new issue
     is found), `page_size` (a search's pages are never longer), `refused_fields` (a create that sets
     one of them is a 400, as when a field is not on the screen)."""
@@ -68,10 +59,8 @@ class Jira(Emulator):
         super().__init__(clock, keys=keys, store=store)
         self.search_lag_s = 0.0
         self.page_size = 50
-        self.refused_fields: tuple[str, ...] = ()
         self._issues: list[JsonObject] = []
         self._files: dict[str, str] = {}
-        self._last_id = 10_000
 
     def snapshot(self) -> JsonObject:
         return {"issues": self._issues, "files": self._files, "last_id": self._last_id}
@@ -95,93 +84,30 @@ class Jira(Emulator):
 
     def answer(self, call: Call) -> Answer:
         try:
-            self._check_login(call)
-            for method, pattern, handler in _ROUTES:
-                match = re.fullmatch(_ROOT + pattern, call.path)
-                if match is not None and method == call.method:
-                    return handler(self, call, [unquote(part) for part in match.groups()])
-            raise JiraError(404, "null for uri: " + call.path)
+            return self._routed(call)
+        except ValueError:
+            return json_answer(
+                {"errorMessages": ["A parameter is not a number."], "errors": {}}, 400
+            )
         except JiraError as error:
             body = {"errorMessages": error.messages, "errors": error.fields}
             return json_answer(body, error.status)
 
-    def _check_login(self, call: Call) -> None:
-        pair = f"{self.credentials['email']}:{self.credentials['api_token']}"
-        wanted = "Basic " + base64.b64encode(pair.encode()).decode()
-        if call.header("authorization") != wanted:
-            raise JiraError(401, "Client must be authenticated to access this resource.")
-
-    def _next_id(self) -> str:
-        self._last_id += 1
-        return str(self._last_id)
-
-    def _now(self) -> str:
-        return self.clock.now().strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "+0000"
-
-    def _url(self, *parts: str) -> str:
-        return "/".join([self.base_url, "rest/api/3", *parts])
-
-    def _author(self) -> JsonObject:
-        return {"accountId": ACCOUNT_ID, "displayName": "Stockade", "active": True}
-
-    # -- about us ----------------------------------------------------------------------------------
-
-    def _myself(self, call: Call, parts: list[str]) -> Answer:
-        body = {
-            "self": self._url(f"user?accountId={ACCOUNT_ID}"),
-            "accountId": ACCOUNT_ID,
-            "accountType": "atlassian",
-            "emailAddress": self.credentials["email"],
-            "displayName": "Stockade",
-            "active": True,
-            "timeZone": "Etc/UTC",
-        }
-        return json_answer(body)
-
-    def _permissions(self, call: Call, parts: list[str]) -> Answer:
-        asked = [key for key in call.query_value("permissions").split(",") if key]
-        if not asked:
-            raise JiraError(400, "The permissions query parameter is required.")
-        project = call.query_value("projectKey", PROJECT)
-        listed = {
-            key: {"id": str(number), "key": key, "name": key, "havePermission": project == PROJECT}
-            for number, key in enumerate(asked, 10)
-        }
-        return json_answer({"permissions": listed})
-
-    def _issue_types(self, call: Call, parts: list[str]) -> Answer:
-        self._check_project(parts[0])
-        types = [
-            {"id": key, "name": name, "subtask": False, "hierarchyLevel": 0}
-            for key, name in ISSUE_TYPES.items()
-        ]
-        page = {"startAt": 0, "maxResults": 50, "total": len(types)}
-        return json_answer({"issueTypes": types, **page})
-
-    def _create_screen(self, call: Call, parts: list[str]) -> Answer:
-        self._check_project(parts[0])
-        if parts[1] not in ISSUE_TYPES:
-            raise JiraError(404, "The issue type is not in this project.")
-        always = ("project", "issuetype", "summary")
-        fields = [
-            {"fieldId": name, "key": name, "name": name.title(), "required": name in always}
-            for name in sorted(_TAKEN_FIELDS)
-            if name not in self.refused_fields
-        ]
-        page = {"startAt": 0, "maxResults": 50, "total": len(fields)}
-        return json_answer({"fields": fields, **page})
-
-    def _check_project(self, key: str) -> None:
-        if key != PROJECT:
-            raise JiraError(404, f"No project could be found with key '{key}'.")
+    def _routed(self, call: Call) -> Answer:
+        self._check_login(call)
+        for method, pattern, handler in _ROUTES:
+            match = re.fullmatch(_ROOT + pattern, call.path)
+            if match is not None and method == call.method:
+                return handler(self, call, [unquote(part) for part in match.groups()])
+        raise JiraError(404, "null for uri: " + call.path)
 
     # -- issues ------------------------------------------------------------------------------------
 
     def _create(self, call: Call, parts: list[str]) -> Answer:
-        fields = _body(call).get("fields")
+        fields = json_body(call).get("fields")
         if not isinstance(fields, dict):
             raise JiraError(400, "The fields of the issue are missing.")
-        faults = self._faults_of(fields)
+        faults = faults_of(fields, self.refused_fields)
         if faults:
             raise JiraError(400, **faults)
         key = self._next_id()
@@ -194,29 +120,6 @@ class Jira(Emulator):
         self._issues.append(issue)
         body = {"id": key, "key": issue["key"], "self": self._url("issue", key)}
         return json_answer(body, 201, changed=True)
-
-    def _faults_of(self, fields: JsonObject) -> dict[str, str]:
-        """Field → Jira's complaint; empty when the issue can be made."""
-        unknown = "Field '{}' cannot be set. It is not on the appropriate screen, or unknown."
-        found = {
-            name: unknown.format(name)
-            for name in fields
-            if name not in _TAKEN_FIELDS or name in self.refused_fields
-        }
-        checks: dict[str, str | None] = {
-            "project": None if _named(fields, "project", {PROJECT}) else "project is required",
-            "issuetype": None
-            if _named(fields, "issuetype", {*ISSUE_TYPES, *ISSUE_TYPES.values()})
-            else "Specify a valid issue type",
-            "summary": _summary_fault(fields.get("summary")),
-            "labels": _labels_fault(fields.get("labels", [])),
-        }
-        for name in ("description", "environment"):
-            is_good = fields.get(name) is None or is_document(fields[name])
-            checks[name] = None if is_good else NO_DOCUMENT
-        if "priority" in fields and not _named(fields, "priority", set(PRIORITIES)):
-            checks["priority"] = "Specify a valid 'id' or 'name' for priority"
-        return {**{name: text for name, text in checks.items() if text}, **found}
 
     def _stored(self, fields: JsonObject) -> JsonObject:
         given = fields["issuetype"]
@@ -263,7 +166,7 @@ class Jira(Emulator):
 
     def _comment(self, call: Call, parts: list[str]) -> Answer:
         issue = self._issue(parts[0])
-        body = _body(call)
+        body = json_body(call)
         if not is_document(body.get("body")):
             raise JiraError(400, comment=NO_DOCUMENT)
         key = self._next_id()
@@ -296,7 +199,7 @@ class Jira(Emulator):
 
     def _transit(self, call: Call, parts: list[str]) -> Answer:
         issue = self._issue(parts[0])
-        transition = _body(call).get("transition")
+        transition = json_body(call).get("transition")
         key = transition.get("id") if isinstance(transition, dict) else None
         if key not in TRANSITIONS:
             raise JiraError(400, f"Transition id '{key}' is not valid for this issue.")
@@ -307,7 +210,7 @@ class Jira(Emulator):
         issue = self._issue(parts[0])
         if call.header("x-atlassian-token") != "no-check":
             raise JiraError(403, "XSRF check failed")
-        files = _files_of(call)
+        files = files_of(call)
         if not files:
             raise JiraError(400, "No file was uploaded under the name 'file'.")
         if any(len(content) > MAX_ATTACHMENT_BYTES for _, content in files):
@@ -338,7 +241,7 @@ class Jira(Emulator):
     # -- search ------------------------------------------------------------------------------------
 
     def _search(self, call: Call, parts: list[str]) -> Answer:
-        asked = _body(call) if call.method == "POST" else _asked_by_query(call)
+        asked = json_body(call) if call.method == "POST" else asked_by_query(call)
         try:
             query = Jql(str(asked.get("jql") or ""))
         except JqlError as error:
@@ -362,67 +265,6 @@ class Jira(Emulator):
     def _is_indexed(self, issue: JsonObject) -> bool:
         created = datetime.fromisoformat(issue["created"])
         return self.clock.now() >= created + timedelta(seconds=self.search_lag_s)
-
-
-def _body(call: Call) -> JsonObject:
-    if "json" not in call.header("content-type"):
-        raise JiraError(415, "Unsupported Media Type")
-    try:
-        value = call.json()
-    except ValueError:
-        raise JiraError(400, "There was an error parsing JSON.") from None
-    if not isinstance(value, dict):
-        raise JiraError(400, "There was an error parsing JSON.")
-    return value
-
-
-def _asked_by_query(call: Call) -> JsonObject:
-    lists = ("fields", "reconcileIssues")
-    single = {key: call.query_value(key) for key in ("jql", "nextPageToken", "maxResults")}
-    return {
-        **single,
-        **{key: ",".join(call.query_values(key)).split(",") for key in lists if key in call.query},
-    }
-
-
-def _named(fields: JsonObject, name: str, known: set[str]) -> bool:
-    value = fields.get(name)
-    if not isinstance(value, dict):
-        return False
-    return any(value.get(key) in known for key in ("key", "name", "id"))
-
-
-def _summary_fault(summary: Any) -> str | None:
-    if not isinstance(summary, str) or not summary.strip():
-        return "You must specify a summary of the issue."
-    if "\n" in summary or "\r" in summary:
-        return "The summary is invalid because it contains newline characters."
-    if len(summary.encode("utf-16-le")) // 2 > MAX_SUMMARY:
-        return f"Summary must be less than {MAX_SUMMARY} characters."
-    return None
-
-
-def _labels_fault(labels: Any) -> str | None:
-    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
-        return "data was not an array"
-    if any(re.search(r"\s", label) for label in labels):
-        return "The label contains spaces which is invalid."
-    return None
-
-
-def _files_of(call: Call) -> list[tuple[str, bytes]]:
-    """Names and contents of the parts that are called `file`."""
-    head = f"Content-Type: {call.header('content-type')}\r\n\r\n".encode()
-    message = BytesParser(policy=HTTP).parsebytes(head + call.body)
-    if not message.is_multipart():
-        return []
-    found: list[tuple[str, bytes]] = []
-    for part in message.iter_parts():
-        content = part.get_payload(decode=True)
-        if part.get_param("name", header="content-disposition") == "file":
-            data = content if isinstance(content, bytes) else b""
-            found.append((part.get_filename() or "file", data))
-    return found
 
 
 _ROOT = r"/rest/api/3"

@@ -8,24 +8,35 @@ from __future__ import annotations
 import socket
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Lock, Thread
-from typing import TYPE_CHECKING, Any
+from threading import Event, Lock, Thread
+from typing import Any, ClassVar, Protocol
 from urllib.parse import urlsplit
 
-from connectors.emulators.faults import Misbehaviour
+from connectors.emulators.faults import Misbehaviour, Misbehaviours
 from connectors.emulators.wire import Answer, Call
-
-if TYPE_CHECKING:
-    from connectors.emulators.emulator import Emulator
+from connectors.model import Clock
 
 LOOPBACK = "127.0.0.1"
+
+
+class Served(Protocol):
+    """What is served: `connectors/emulators/emulator.py` keeps it."""
+
+    PRODUCT: ClassVar[str]
+    clock: Clock
+    faults: Misbehaviours
+    crashes: list[str]
+    stopping: Event
+
+    def aside(self, call: Call) -> Answer | None: ...
+    def respond(self, call: Call, fault: Misbehaviour | None) -> Answer: ...
 
 
 class LoopbackServer(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, emulator: Emulator, port: int) -> None:
+    def __init__(self, emulator: Served, port: int) -> None:
         self.emulator = emulator
         self._open: set[socket.socket] = set()
         self._open_lock = Lock()
