@@ -63,7 +63,6 @@ class Case:
     empty_selectors: Mapping[str, Call]
     options: Mapping[str, Any] = field(default_factory=dict)
     more_secrets: tuple[str, ...] = ()
-    base_path: str = ""
     is_session: Callable[[Request], bool] = _never
     told: Mapping[tuple[str, int], type[ConnectorError] | None] = field(default_factory=dict)
     bodyless: frozenset[str] = frozenset()
@@ -160,7 +159,6 @@ def _only(path: str, reply: Reply) -> Fault:
 SLACK = Case(
     credentials={"token": "xoxb-made-up-secret"},
     options={"channel": _CHANNEL, "team": "T0123456789"},
-    base_path="/api",
     answer=_slack_answer,
     reads={
         "find_message": lambda chat: chat.find_message(_CARD.key),

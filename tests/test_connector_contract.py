@@ -67,7 +67,7 @@ def build(name: str, base_url: str, runtime: Runtime, **settings: Any) -> Any:
     return cls(
         name=f"{name}-test",
         tenant="tenant-1",
-        settings=HttpSettings(base_url=base_url + case.base_path, **settings),
+        settings=HttpSettings(base_url=base_url, **settings),
         credentials={key: Secret(value) for key, value in case.credentials.items()},
         options=msgspec.convert(dict(case.options), cls.Options),
         runtime=runtime,

@@ -51,13 +51,13 @@ WHO = {"user_id": APP, "bot_id": "B0000000APP", "team_id": TEAM}
 SCOPES = "chat:write,reactions:read,reactions:write,users:read,channels:history"
 
 
-def slack(url: str = API, *, team: str | None = TEAM, is_emulated: bool = False) -> Slack:
+def slack(url: str = "https://slack.com", *, is_emulated: bool = False) -> Slack:
     return Slack(
         name="soc-slack",
         tenant="tenant-1",
         settings=HttpSettings(base_url=url),
         credentials={"token": Secret(TOKEN)},
-        options=Slack.Options(channel=CHANNEL, team=team),
+        options=Slack.Options(channel=CHANNEL, team=TEAM),
         runtime=Runtime(clock=FakeClock(), emulated=is_emulated),
     )
 
@@ -118,6 +118,14 @@ def test_token_when_no_header_can_hold_it_then_refused_without_being_shown(token
             runtime=Runtime(clock=FakeClock()),
         )
     assert "xoxb" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["https://slack.com", "https://slack.com/", API, f"{API}/"])
+def test_address_when_written_with_or_without_api_then_the_same_calls(
+    strict_responses: responses.RequestsMock, url: str
+) -> None:
+    strict_responses.post(f"{API}/chat.postMessage", json=posted())
+    slack(url).post_card(CARD)
 
 
 # -- posting ---------------------------------------------------------------------------------------
@@ -626,7 +634,7 @@ def test_requests_when_slacks_own_client_makes_the_same_then_same_methods_and_ar
     with loopback_product(theirs) as url:
         _sdk(WebClient(token=TOKEN, base_url=f"{url}/api/"))
     with loopback_product(mine) as url:
-        _ours(slack(f"{url}/api", is_emulated=True))
+        _ours(slack(url, is_emulated=True))
     asked = {request.path: _arguments(request) for request in theirs.requests}
     sent_by_us = {request.path: _arguments(request) for request in mine.requests}
     del sent_by_us["/api/auth.test"]

@@ -47,7 +47,7 @@ def client(product: SlackStandIn, clock: FakeClock, channel: str) -> Slack:
     return Slack(
         name="soc-slack",
         tenant="tenant-1",
-        settings=HttpSettings(base_url=product.base_url + "/api"),
+        settings=HttpSettings(base_url=product.base_url),
         credentials={"token": Secret(product.credentials["token"])},
         options=Slack.Options(channel=channel),
         runtime=Runtime(clock=clock, emulated=True),

@@ -43,15 +43,15 @@ from connectors.chat.slack_replies import (
     Identity,
     answers_of,
     check_scopes,
+    identity_of,
     is_bot,
     is_full_member,
     is_ours,
     posted,
     shown,
 )
-from connectors.document import Document, Paragraph, visible
-from connectors.errors import AuthFailed, ConnectorError, NotFound, Rejected, Unavailable
-from connectors.http import HttpSettings, Runtime
+from connectors.document import Document, Paragraph
+from connectors.errors import ConnectorError, NotFound, Rejected, Unavailable
 from connectors.model import (
     Account,
     Card,
@@ -60,7 +60,6 @@ from connectors.model import (
     Choice,
     JsonObject,
     MessageRef,
-    Secret,
 )
 
 log = logging.getLogger(__name__)
@@ -93,27 +92,13 @@ class Slack(Connector):
             if self.team is not None and not TEAM.fullmatch(self.team):
                 raise ValueError("team must be a workspace id such as T0123456789")
 
-    def __init__(
-        self,
-        *,
-        name: str,
-        tenant: str,
-        settings: HttpSettings,
-        credentials: dict[str, Secret],
-        options: Any,
-        runtime: Runtime,
-    ) -> None:
-        super().__init__(
-            name=name,
-            tenant=tenant,
-            settings=settings,
-            credentials=credentials,
-            options=options,
-            runtime=runtime,
-        )
-        self._calls = SlackCalls(settings, credentials["token"], runtime)
-        self._channel: str = options.channel
-        self._team: str | None = options.team
+    options: Options
+
+    def __init__(self, **parts: Any) -> None:
+        super().__init__(**parts)
+        self._calls = SlackCalls(self.settings, self.credentials["token"], self.runtime)
+        self._channel = self.options.channel
+        self._team = self.options.team
         self._known: Identity | None = None
 
     # -- cards -------------------------------------------------------------------------------------
@@ -238,7 +223,7 @@ class Slack(Connector):
         """Try the token, its scopes, the workspace and the channel; changes nothing."""
         try:
             answer, headers = self._calls.read_reply("auth.test")
-            self._identity_of(answer)
+            identity_of(answer, self._team)
         except ConnectorError as fault:
             return [CheckResult(what="Slack takes the token", ok=False, mend=fault.text)]
         return [
@@ -305,20 +290,5 @@ class Slack(Connector):
 
     def _identity(self) -> Identity:
         if self._known is None:
-            self._known = self._identity_of(self._calls.read("auth.test"))
+            self._known = identity_of(self._calls.read("auth.test"), self._team)
         return self._known
-
-    def _identity_of(self, answer: JsonObject) -> Identity:
-        """Errors: `AuthFailed` when the token is another workspace's."""
-        user, team = text_of(answer.get("user_id")), text_of(answer.get("team_id"))
-        if not user or not team:
-            raise Unavailable(PRODUCT, "auth.test did not name the app's user and workspace")
-        if self._team is not None and team != self._team:
-            text = f"the token is for workspace {visible(team)}, configured is {self._team}"
-            raise AuthFailed(PRODUCT, text)
-        return Identity(
-            user=user,
-            bot=text_of(answer.get("bot_id")),
-            team=team,
-            enterprise=text_of(answer.get("enterprise_id")),
-        )

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from msgspec.structs import replace
+
 from connectors.errors import (
     AuthFailed,
     ConnectorError,
@@ -76,6 +78,9 @@ class SlackCalls:
         self._token = Secret(token.reveal().strip())
         if not re.fullmatch(r"[!-~]+", self._token.reveal()):
             raise Rejected(PRODUCT, "the token is empty or holds what no token holds")
+        # The address is Slack's own; `…/api`, as its client libraries write it, is taken too.
+        address = settings.base_url.rstrip("/").removesuffix("/api")
+        settings = replace(settings, base_url=address)
         self._http = HttpClient(
             PRODUCT, settings, runtime, secrets=(self._token,), explain=_code_of_body
         )
@@ -88,7 +93,7 @@ class SlackCalls:
     def read_reply(self, method: str, **params: str | int) -> tuple[JsonObject, Mapping[str, str]]:
         """As `read`, with the reply's headers."""
         reply = self._http.send(
-            "GET", path_of(method), repeat=Repeat.SAFE, auth=self._auth(), params=params
+            "GET", path_of("api", method), repeat=Repeat.SAFE, auth=self._auth(), params=params
         )
         return self._checked(reply), reply.headers
 
@@ -96,7 +101,7 @@ class SlackCalls:
         """Change something. Repeat: never inside, once Slack may have taken it."""
         reply = self._http.send(
             "POST",
-            path_of(method),
+            path_of("api", method),
             repeat=Repeat.ONCE,
             auth=self._auth(),
             json=body,

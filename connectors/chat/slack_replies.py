@@ -14,7 +14,8 @@ from connectors.chat.slack_blocks import Message
 from connectors.chat.slack_calls import PRODUCT, object_of, objects_of, text_of
 from connectors.chat.slack_ids import CHANNEL, TIMESTAMP
 from connectors.chat.slack_shown import shown_sha256
-from connectors.errors import OutcomeUnknown, Unavailable
+from connectors.document import visible
+from connectors.errors import AuthFailed, OutcomeUnknown, Unavailable
 from connectors.model import Answer, CheckResult, JsonObject, MessageRef
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,22 @@ class Identity(Struct, frozen=True, kw_only=True):
     bot: str
     team: str
     enterprise: str
+
+
+def identity_of(answer: JsonObject, team: str | None) -> Identity:
+    """Who `auth.test` says that we are. Errors: `AuthFailed` when the token is not for `team`."""
+    user, own_team = text_of(answer.get("user_id")), text_of(answer.get("team_id"))
+    if not user or not own_team:
+        raise Unavailable(PRODUCT, "auth.test did not name the app's user and workspace")
+    if team is not None and own_team != team:
+        text = f"the token is for workspace {visible(own_team)}, configured is {team}"
+        raise AuthFailed(PRODUCT, text)
+    return Identity(
+        user=user,
+        bot=text_of(answer.get("bot_id")),
+        team=own_team,
+        enterprise=text_of(answer.get("enterprise_id")),
+    )
 
 
 def posted(answer: JsonObject, message: Message) -> MessageRef:
