@@ -23,8 +23,8 @@ Text = Annotated[str, Meta(min_length=1, max_length=500, description="a text tha
 Texts = tuple[Text, ...]
 Fields = dict[
     Literal[
-        "occurred_at",
-        "indexed_at",
+        "occurred",
+        "indexed",
         "host",
         "user",
         "cmdline",

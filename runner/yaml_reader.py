@@ -34,6 +34,8 @@ MAX_DEPTH = 40
 MAX_NODES = 20_000
 """Counted as expanded: a node that an alias repeats counts again."""
 
+MERGE = "<<"
+
 Scalar = str | int | float | bool | None
 Path = tuple[str | int, ...]
 """Keys and list indexes from the root of a file to one of its values."""
@@ -238,7 +240,7 @@ class _Builder:
     def _key(self, key: str, style: str | None, place: tuple[int, int]) -> None:
         """A key is the text as written: `on` and `no` are words here."""
         holder = self._open[-1]
-        if key == "<<" and style is None:
+        if key == MERGE and not style:
             mend = "Write the keys out; a merge can change a setting unseen."
             self._report.add(place, "a merge key `<<`", mend, "yaml-merge")
         first = holder.node.keys.get(key)
@@ -277,7 +279,7 @@ class _Builder:
             holder.node.value.append(node)
         elif isinstance(holder.node.value, dict) and holder.key is not None:
             # A merge key and the second of two equal keys are faults already: leave them out.
-            if holder.key != "<<":
+            if holder.key != MERGE:
                 holder.node.value.setdefault(holder.key, node)
                 holder.node.keys.setdefault(holder.key, holder.key_place)
             holder.key = None

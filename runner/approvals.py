@@ -1,0 +1,413 @@
+"""Who was asked what, who may answer, which votes count.
+
+Pure judgement over what was read from chat, and the transactions that open and settle a question. It
+reads no product, and there is no path from silence, doubt or a failed look-up to a yes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+import msgspec
+from msgspec import Struct
+
+from connectors.base import Effect
+from connectors.model import Account, Answer, Choice, Device
+from runner.config import Approvals, Person
+from runner.context import Decision, Question
+from runner.journal import Tx, approvals, cases, runs
+from runner.journal.records import (
+    Approval,
+    ApprovalItem,
+    ApprovalState,
+    AskedChoice,
+    ChoiceRole,
+    Run,
+    Subject,
+    SubjectState,
+    Vote,
+)
+
+PLAN_VERSION = 1
+NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "keycap_ten")
+YES = Choice(name="approve", emoji="white_check_mark", label="approve")
+NO = Choice(name="deny", emoji="x", label="deny")
+
+
+def plan_sha256(question: Question, devices: Sequence[Device], run: Run, key: str) -> str:
+    """Exactly what a yes allows. Nothing that changes by itself (times, users, texts) is in it, else
+    it would be void each minute."""
+    plan = [
+        PLAN_VERSION,
+        question.action,
+        sorted([device.instance, device.tenant, device.device_id] for device in devices),
+        question.pick,
+        run.id,
+        key,
+        run.bundle_sha256,
+    ]
+    return hashlib.sha256(msgspec.json.encode(plan)).hexdigest()
+
+
+def choices_for(devices: Sequence[Device], *, pick: bool) -> tuple[AskedChoice, ...]:
+    """What the card offers: yes and no, and a veto for each device of a wave; or, where the identity
+    is open, the candidates and no. Devices past the tenth have no number of their own."""
+    deny = AskedChoice(choice=NO, role=ChoiceRole.DENY)
+    numbered = list(zip(NUMBERS, devices, strict=False))
+    if pick:
+        picks = [
+            _numbered(emoji, device, ChoiceRole.PICK, "isolate this one")
+            for emoji, device in numbered
+        ]
+        return (*picks, deny)
+    approve = AskedChoice(choice=YES, role=ChoiceRole.APPROVE)
+    if len(devices) < 2:
+        return (approve, deny)
+    vetoes = [
+        _numbered(emoji, device, ChoiceRole.VETO, "not this one") for emoji, device in numbered
+    ]
+    return (approve, deny, *vetoes)
+
+
+def _numbered(emoji: str, device: Device, role: ChoiceRole, label: str) -> AskedChoice:
+    choice = Choice(
+        name=f"{role}-{device.device_id}", emoji=emoji, label=f"{label}: {device.hostname}"
+    )
+    return AskedChoice(choice=choice, role=role, device_id=device.device_id)
+
+
+# -- opening ---------------------------------------------------------------------------------------
+
+
+def claim_name(effect: Effect, device: Device) -> str:
+    """The claim that a question holds: a release is a question of its own about the same subject."""
+    return device.subject if effect is Effect.CONTAIN else f"release:{device.subject}"
+
+
+def open_question(
+    tx: Tx, run: Run, key: str, question: Question, policy: Approvals
+) -> tuple[Decision, Approval | None]:
+    """Claim what is free and ask about it, in one transaction.
+
+    Gives the devices that need no question any more (held, refused, waiting for another run's
+    question) and the approval that asks about the rest, or None.
+    """
+    held: list[str] = []
+    refused: dict[str, str] = {}
+    waiting: list[str] = []
+    asked: list[ApprovalItem] = []
+    for target in question.targets:
+        for device in target.devices:
+            name = claim_name(question.effect, device)
+            standing = approvals.subject(tx, name)
+            if standing is None or _is_worse(question, standing):
+                item = ApprovalItem(subject=name, device=device, proof=target.proof)
+                asked.append(item)
+            elif standing.state is SubjectState.HELD:
+                held.append(device.device_id)
+            elif standing.state is SubjectState.REFUSED:
+                refused[device.device_id] = "people refused it less than four hours ago"
+            else:
+                waiting.append(device.device_id)
+                _note_waiting(tx, standing, run)
+    if question.pick and waiting:
+        # The candidates of one target are decided together or not at all.
+        return Decision(waiting=tuple(device.device_id for device in _devices(question))), None
+    so_far = Decision(held=tuple(held), refused=refused, waiting=tuple(waiting))
+    return so_far, _ask(tx, run, key, question, asked, policy) if asked else None
+
+
+def _is_worse(question: Question, standing: Subject) -> bool:
+    return standing.state is SubjectState.REFUSED and question.rank > standing.rank
+
+
+def _devices(question: Question) -> list[Device]:
+    return [device for target in question.targets for device in target.devices]
+
+
+def _note_waiting(tx: Tx, standing: Subject, run: Run) -> None:
+    if standing.approval_id is not None:
+        text = f"{run.case_id} concerns this device too and waits for this decision."
+        approvals.add_note(tx, standing.approval_id, text)
+
+
+def _ask(
+    tx: Tx,
+    run: Run,
+    key: str,
+    question: Question,
+    items: Sequence[ApprovalItem],
+    policy: Approvals,
+) -> Approval:
+    devices = [item.device for item in items]
+    approval_id = approvals.approval_id(run.id, key)
+    approval = Approval(
+        id=approval_id,
+        code=approvals.free_code(tx, approval_id),
+        run_id=run.id,
+        case_id=run.case_id,
+        key=key,
+        n=question.n,
+        action=question.action,
+        effect=question.effect,
+        items=tuple(items),
+        choices=choices_for(devices, pick=question.pick),
+        plan_sha256=plan_sha256(question, devices, run, key),
+        quorum=max(question.quorum, policy.quorum),
+        reason=question.reason,
+        rank=question.rank,
+        expires_s=policy.expires_s,
+        created_at=tx.clock.now(),
+        requested_by=run.requested_by,
+    )
+    approvals.save(tx, approval)
+    for item in items:
+        approvals.claim(
+            tx,
+            Subject(
+                name=item.subject,
+                state=SubjectState.ASKED,
+                case_id=run.case_id,
+                approval_id=approval.id,
+                rank=question.rank,
+            ),
+        )
+    tx.entry(
+        "question_opened",
+        {"case": run.case_id, "run": run.id, "approval": approval.id, "step": key},
+        {"plan_sha256": approval.plan_sha256, "subjects": [item.subject for item in items]},
+    )
+    return approval
+
+
+# -- counting --------------------------------------------------------------------------------------
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """What the votes of one reading amount to."""
+
+    state: ApprovalState
+    by: tuple[str, ...]
+    chosen: tuple[str, ...] = ()
+    vetoed: dict[str, str] = {}
+    why: str | None = None
+
+
+class Electorate(Struct, frozen=True, kw_only=True):
+    """Who may answer one question. `accounts` maps an account id to what chat said of it just now;
+    None where the look-up failed, which counts as "may not"."""
+
+    people: Mapping[str, Person]
+    approvers: tuple[str, ...]
+    accounts: Mapping[str, Account | None]
+    affected_user: str | None
+    requested_by: str | None
+
+    def person_of(self, account: str) -> Person | None:
+        for person in self.people.values():
+            if person.slack is not None and person.slack == account:
+                return person
+        return None
+
+    def why_not(self, account: str) -> str | None:
+        """Why this account's answer does not count; None when it does."""
+        person = self.person_of(account)
+        if person is None or person.name not in self.approvers:
+            return "you are not on the list of approvers"
+        found = self.accounts.get(account)
+        if found is None:
+            return "your account could not be looked up just now; it is tried again"
+        if found.is_bot:
+            return "a bot may not answer"
+        if not found.is_active:
+            return "your account is deactivated"
+        if not found.is_full_member:
+            return "guests and people of other workspaces may not answer"
+        if self.requested_by is not None and person.name == self.requested_by:
+            return "you started this by hand, so somebody else must answer"
+        if self.affected_user is not None and _is_account_of(person, self.affected_user):
+            return "it concerns your own account, so somebody else must answer"
+        return None
+
+
+def _is_account_of(person: Person, user: str) -> bool:
+    """Does a Windows user name (`DOMAIN\\name` or `name@domain`) belong to this person?"""
+    bare = user.rsplit("\\", 1)[-1].split("@", 1)[0].casefold()
+    known = {name.rsplit("\\", 1)[-1].split("@", 1)[0].casefold() for name in person.windows_user}
+    if person.os_user:
+        known.add(person.os_user.casefold())
+    return bare in known
+
+
+def votes_of(
+    approval: Approval, answers: Sequence[Answer], electorate: Electorate, now: datetime
+) -> tuple[Vote, ...]:
+    """The votes of one reading, each with why it does not count; a vote keeps the time when it was
+    first seen, and one that is gone is kept as withdrawn."""
+    offered = {asked.choice.emoji for asked in approval.choices}
+    before = {(vote.account, vote.choice): vote for vote in approval.votes}
+    found: dict[tuple[str, str], Vote] = {}
+    for answer in answers:
+        if answer.choice not in offered:
+            continue
+        key = (answer.account, answer.choice)
+        person = electorate.person_of(answer.account)
+        why_not = electorate.why_not(answer.account)
+        found[key] = Vote(
+            account=answer.account,
+            person=None if person is None else person.name,
+            choice=answer.choice,
+            seen_at=before[key].seen_at if key in before else now,
+            counted=why_not is None,
+            why_not=why_not,
+        )
+    gone = [
+        msgspec.structs.replace(vote, withdrawn=True, counted=False, why_not="withdrawn")
+        for key, vote in before.items()
+        if key not in found
+    ]
+    return (*found.values(), *gone)
+
+
+def tally(approval: Approval, votes: Sequence[Vote]) -> Outcome | None:
+    """What the votes amount to: a no beats a yes; None while nothing is decided."""
+    by_role: dict[ChoiceRole, dict[str | None, set[str]]] = {role: {} for role in ChoiceRole}
+    roles = {asked.choice.emoji: asked for asked in approval.choices}
+    for vote in votes:
+        if vote.counted and vote.person is not None:
+            asked = roles[vote.choice]
+            by_role[asked.role].setdefault(asked.device_id, set()).add(vote.person)
+    denied = by_role[ChoiceRole.DENY].get(None, set())
+    if denied:
+        return Outcome(state=ApprovalState.DENIED, by=tuple(sorted(denied)))
+    if by_role[ChoiceRole.PICK]:
+        return _picked(approval, by_role[ChoiceRole.PICK])
+    yes = by_role[ChoiceRole.APPROVE].get(None, set())
+    if len(yes) < approval.quorum:
+        return None
+    vetoed = {
+        str(device_id): ", ".join(sorted(by)) for device_id, by in by_role[ChoiceRole.VETO].items()
+    }
+    chosen = tuple(
+        item.device.device_id for item in approval.items if item.device.device_id not in vetoed
+    )
+    if not chosen:
+        return Outcome(state=ApprovalState.DENIED, by=tuple(sorted(yes)), vetoed=vetoed)
+    return Outcome(
+        state=ApprovalState.APPROVED, by=tuple(sorted(yes)), chosen=chosen, vetoed=vetoed
+    )
+
+
+def _picked(approval: Approval, picks: Mapping[str | None, set[str]]) -> Outcome | None:
+    """A person who picked two devices has picked none; two devices with a quorum are none."""
+    often = [person for by in picks.values() for person in by]
+    clear = {
+        str(device_id): {person for person in by if often.count(person) == 1}
+        for device_id, by in picks.items()
+    }
+    winners = [device_id for device_id, by in clear.items() if len(by) >= approval.quorum]
+    if len(winners) != 1:
+        return None
+    by = tuple(sorted(clear[winners[0]]))
+    return Outcome(state=ApprovalState.APPROVED, by=by, chosen=(winners[0],))
+
+
+# -- settling --------------------------------------------------------------------------------------
+
+
+def settle(tx: Tx, approval: Approval, outcome: Outcome) -> Approval:
+    """Decide a question, once: state, subjects and the run's wake-up in one transaction.
+
+    Repeat: a question that is settled already stays as it was first settled.
+    """
+    current = approvals.read(tx, approval.id)
+    if current.state not in (ApprovalState.POSTING, ApprovalState.OPEN):
+        return current
+    now = tx.clock.now()
+    if outcome.state is ApprovalState.APPROVED and (
+        current.expires_at is None or now >= current.expires_at
+    ):
+        outcome = Outcome(state=ApprovalState.EXPIRED, by=())
+    items = tuple(
+        msgspec.structs.replace(item, vetoed_by=outcome.vetoed.get(item.device.device_id))
+        for item in current.items
+    )
+    settled = msgspec.structs.replace(
+        current,
+        state=outcome.state,
+        items=items,
+        votes=approval.votes,
+        decided_at=now,
+        decided_by=outcome.by,
+        chosen=outcome.chosen,
+        why=outcome.why,
+        due_at=now if outcome.state is ApprovalState.APPROVED else None,
+    )
+    approvals.save(tx, settled)
+    _settle_subjects(tx, settled)
+    tx.entry(
+        f"question_{outcome.state}",
+        {"case": settled.case_id, "run": settled.run_id, "approval": settled.id},
+        {"by": outcome.by, "chosen": outcome.chosen, "why": outcome.why, "votes": settled.votes},
+    )
+    runs.wake(tx, settled.run_id)
+    cases.revise(tx, settled.case_id)
+    return settled
+
+
+def _settle_subjects(tx: Tx, settled: Approval) -> None:
+    for item in settled.items:
+        if item.device.device_id in settled.chosen:
+            continue
+        claim = approvals.subject(tx, item.subject)
+        if claim is None or claim.approval_id != settled.id:
+            continue
+        is_unpicked = settled.state is ApprovalState.APPROVED and item.vetoed_by is None
+        if settled.state is ApprovalState.VOID or is_unpicked:
+            approvals.free(tx, item.subject)
+        else:
+            approvals.refuse(tx, item.subject, settled)
+        runs.wake_waiting_on(tx, f"subject:{item.subject}")
+
+
+def expire(tx: Tx, approval: Approval) -> Approval:
+    """Nobody agreed in time: that is a no."""
+    return settle(tx, approval, Outcome(state=ApprovalState.EXPIRED, by=()))
+
+
+def make_void(tx: Tx, approval: Approval, why: str) -> Approval:
+    """The question can no longer be trusted; it is asked again as a new message."""
+    return settle(tx, approval, Outcome(state=ApprovalState.VOID, by=(), why=why))
+
+
+def decision_of(approval: Approval) -> Decision:
+    """What a settled question allows."""
+    ids = [item.device.device_id for item in approval.items]
+    match approval.state:
+        case ApprovalState.APPROVED:
+            vetoed = {
+                item.device.device_id: f"vetoed by {item.vetoed_by}"
+                for item in approval.items
+                if item.vetoed_by is not None
+            }
+            return Decision(approval_id=approval.id, approved=approval.chosen, refused=vetoed)
+        case ApprovalState.DENIED:
+            why = f"denied by {', '.join(approval.decided_by)}"
+            return Decision(approval_id=approval.id, refused=dict.fromkeys(ids, why))
+        case ApprovalState.EXPIRED:
+            why = "nobody approved it in time, which is a no"
+            return Decision(approval_id=approval.id, refused=dict.fromkeys(ids, why))
+        case _:
+            why = approval.why or "the question became void"
+            return Decision(approval_id=approval.id, void=dict.fromkeys(ids, why))
+
+
+def still_valid(approval: Approval, now: datetime) -> bool:
+    """May an approved call still be sent? A yes is good as long as the question would have stood."""
+    return (
+        approval.state is ApprovalState.APPROVED
+        and approval.decided_at is not None
+        and now < approval.decided_at + timedelta(seconds=approval.expires_s)
+    )

@@ -1,0 +1,50 @@
+"""Is the journal's chain whole? Every entry's hash, its predecessor's, and each payload that is kept."""
+
+from __future__ import annotations
+
+import hashlib
+
+from msgspec import Struct
+
+from runner.journal import Tx
+from runner.journal.store import GENESIS, entry_sha256
+
+
+class Verdict(Struct, frozen=True, kw_only=True):
+    """`faults` are sentences; `erased` payloads are no fault, the proof does not need them."""
+
+    entries: int
+    erased: int
+    head: str
+    faults: tuple[str, ...]
+
+
+def verify(tx: Tx) -> Verdict:
+    """Walk the chain from its beginning."""
+    faults: list[str] = []
+    prev = GENESIS
+    count = erased = 0
+    rows = tx.all(
+        "select e.seq, e.at, e.actor, e.kind, e.refs, e.payload_sha256, e.prev, e.sha256, p.body"
+        " from entry e left join payload p on p.seq = e.seq order by e.seq"
+    )
+    for count, row in enumerate(rows, 1):
+        seq, *_, payload_sha256, linked, sha256, body = row
+        if seq != count:
+            faults.append(f"entry {count} is missing; the next one is {seq}")
+            break
+        if linked != prev:
+            faults.append(f"entry {seq} does not follow the entry before it")
+        if entry_sha256(list(row[:7])) != sha256:
+            faults.append(f"entry {seq} was changed")
+        erased += body is None and payload_sha256 != _EMPTY
+        if body is not None and hashlib.sha256(body.encode()).hexdigest() != payload_sha256:
+            faults.append(f"the payload of entry {seq} was changed")
+        prev = sha256
+    stray = tx.one("select count(*) from payload where seq not in (select seq from entry)")[0]
+    if stray:
+        faults.append(f"{stray} payloads belong to no entry")
+    return Verdict(entries=count, erased=int(erased), head=prev, faults=tuple(faults))
+
+
+_EMPTY = hashlib.sha256(b"null").hexdigest()

@@ -1,0 +1,292 @@
+"""The cards: asking, reading answers, deciding, locking, telling.
+
+Rows, not threads: each question that is not closed is looked at again and again. A card is posted as a
+new message each time, read back and compared before any answer counts, and locked as soon as it is
+decided.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+
+from connectors.base import Action, Chat
+from connectors.errors import ConnectorError, NotFound
+from connectors.model import Account, Card, CardReading, Clock, MessageRef
+from runner import report
+from runner.approvals import Electorate, expire, make_void, settle, tally, votes_of
+from runner.config import Config, Mode
+from runner.context import Call, StepFailed, Suspended
+from runner.effects import Effects
+from runner.journal import Journal, approvals, cases, ledger, runs
+from runner.journal.records import Approval, ApprovalState, StepStatus, Vote
+from runner.roles import Roles
+
+log = logging.getLogger(__name__)
+
+CLOSES_AFTER = timedelta(hours=24)
+"""How long a decided card's thread is told what became of it."""
+
+
+class Cards:
+    """Drives every question's card. `trouble` says why a question could not be put or read."""
+
+    def __init__(
+        self, journal: Journal, config: Config, roles: Roles, effects: Effects, clock: Clock
+    ) -> None:
+        self._journal = journal
+        self._config = config
+        self._roles = roles
+        self._effects = effects
+        self._clock = clock
+        self.trouble: dict[str, str] = {}
+
+    def advance(self) -> None:
+        """One look at each question; the gravest first. One that fails holds up no other."""
+        with self._journal.read() as tx:
+            waiting = approvals.unclosed(tx)
+        self.trouble = {}
+        for approval in waiting:
+            try:
+                self._turn(approval)
+            except Suspended:
+                continue
+            except (ConnectorError, StepFailed) as fault:
+                log.warning("card approval=%s not served: %s", approval.id, fault)
+                self.trouble[approval.id] = str(fault)
+                self._expire_unseen(approval)
+
+    def _expire_unseen(self, approval: Approval) -> None:
+        """Time runs out whether chat can be read or not; what was not seen in time does not count."""
+        if approval.state is ApprovalState.OPEN and self._is_over(approval):
+            with self._journal.write() as tx:
+                expire(tx, approval)
+
+    def _is_over(self, approval: Approval) -> bool:
+        return approval.expires_at is None or self._clock.now() >= approval.expires_at
+
+    def _turn(self, approval: Approval) -> None:
+        match approval.state:
+            case ApprovalState.POSTING:
+                self._post(approval)
+            case ApprovalState.OPEN:
+                self._watch(approval)
+            case _:
+                self._close(approval)
+
+    # -- asking ------------------------------------------------------------------------------------
+
+    def _mode(self) -> Mode:
+        return self._config.mode
+
+    def _post(self, approval: Approval) -> None:
+        """Build the card, post it, put the choices under it; then the question is open."""
+        approval = self._built(approval)
+        card = approval.card
+        assert card is not None
+        chat = self._roles.chat
+        try:
+            posted = self._perform(
+                approval,
+                "post",
+                "post_card",
+                lambda: chat.post_card(card),
+                look=lambda: chat.find_message(card.key),
+            )
+        except StepFailed as failed:
+            with self._journal.write() as tx:
+                make_void(tx, approval, f"could not ask: {failed.text}")
+            raise
+        message = msgspec.convert(posted, MessageRef)
+        self._perform(
+            approval, "seed", "seed_choices", lambda: chat.seed_choices(message, card.choices)
+        )
+        with self._journal.write() as tx:
+            current = approvals.read(tx, approval.id)
+            opened = msgspec.structs.replace(
+                current, state=ApprovalState.OPEN, opened_at=tx.clock.now(), message=message
+            )
+            approvals.save(tx, opened)
+            tx.entry("card_posted", {"approval": approval.id}, message)
+            cases.revise(tx, approval.case_id)
+
+    def _built(self, approval: Approval) -> Approval:
+        """The card as it is about to be posted. While nothing was sent, its time starts anew."""
+        with self._journal.read() as tx:
+            step = runs.step(tx, _scope(approval), "post")
+        if approval.card is not None and step is not None and step.status is not StepStatus.PENDING:
+            return approval
+        with self._journal.write() as tx:
+            expires_at = tx.clock.now() + timedelta(seconds=approval.expires_s)
+            timed = msgspec.structs.replace(approval, expires_at=expires_at)
+            card = report.card(
+                tx, timed, self._mode(), self._accounts(self._config.approvals.mention)
+            )
+            return approvals.save(tx, msgspec.structs.replace(timed, card=card))
+
+    def _accounts(self, names: Sequence[str]) -> tuple[str, ...]:
+        people = [self._config.people[name] for name in names]
+        return tuple(person.slack for person in people if person.slack is not None)
+
+    # -- reading -----------------------------------------------------------------------------------
+
+    def _watch(self, approval: Approval) -> None:
+        """Read the card back, count its answers, decide; expiry is a no."""
+        if self._is_over(approval):
+            with self._journal.write() as tx:
+                expire(tx, approval)
+            return
+        assert approval.message is not None
+        try:
+            reading = self._roles.chat.read_card(approval.message)
+        except NotFound:
+            self._make_void(approval, "the card was deleted")
+            return
+        if reading.sha256 != approval.message.sha256:
+            self._make_void(approval, "the card does not show what was posted")
+            return
+        self._count(approval, reading)
+
+    def _make_void(self, approval: Approval, why: str) -> None:
+        with self._journal.write() as tx:
+            make_void(tx, approval, why)
+
+    def _count(self, approval: Approval, reading: CardReading) -> None:
+        electorate = self._electorate(approval, reading)
+        votes = votes_of(approval, reading.answers, electorate, self._clock.now())
+        voted = msgspec.structs.replace(approval, votes=votes)
+        outcome = tally(voted, votes)
+        if outcome is not None:
+            with self._journal.write() as tx:
+                settle(tx, voted, outcome)
+        elif votes != approval.votes:
+            with self._journal.write() as tx:
+                approvals.save(tx, voted)
+                tx.entry("votes_seen", {"approval": approval.id}, votes)
+        self._answer(approval, votes)
+        if outcome is None:
+            self._remind(approval)
+
+    def _electorate(self, approval: Approval, reading: CardReading) -> Electorate:
+        """Look up, live, each account that answered and could be an approver's."""
+        with self._journal.read() as tx:
+            alert = cases.read_alert(tx, cases.read(tx, approval.case_id).alert_id)
+        people = self._config.people
+        known = {person.slack for person in people.values()}
+        accounts: dict[str, Account | None] = {}
+        for answer in reading.answers:
+            if answer.account in known and answer.account not in accounts:
+                accounts[answer.account] = self._account(answer.account)
+        return Electorate(
+            people=people,
+            approvers=self._config.approvals.approvers,
+            accounts=accounts,
+            affected_user=alert.user,
+            requested_by=approval.requested_by,
+        )
+
+    def _account(self, account: str) -> Account | None:
+        try:
+            return self._roles.chat.read_account(account)
+        except ConnectorError as fault:
+            log.warning("account=%s cannot be looked up: %s", account, fault)
+            return None
+
+    def _answer(self, approval: Approval, votes: Sequence[Vote]) -> None:
+        """Tell those whose answer does not count, each once for each reason."""
+        for vote in votes:
+            if vote.why_not is None or vote.withdrawn:
+                continue
+            text = f":{vote.choice}: does not count: {vote.why_not}."
+            told = hashlib.sha256(f"{vote.account}:{vote.choice}:{vote.why_not}".encode())
+            self._reply(approval, f"uncounted.{told.hexdigest()[:12]}", text, (vote.account,))
+
+    def _remind(self, approval: Approval) -> None:
+        """Once, when half the time has gone."""
+        assert approval.expires_at is not None
+        left = approval.expires_at - self._clock.now()
+        if left <= timedelta(seconds=approval.expires_s / 2):
+            until = approval.expires_at.strftime("%H:%M UTC")
+            text = f"Still open: without a yes by {until} nothing is done."
+            mentions = self._accounts(self._config.approvals.mention)
+            self._reply(approval, "remind", text, mentions)
+
+    # -- after the decision ------------------------------------------------------------------------
+
+    def _close(self, approval: Approval) -> None:
+        """Lock the card at once, tell the thread, and close when there is nothing more to tell."""
+        message, card = approval.message, self._locked(approval)
+        if message is not None and card is not None:
+            self._perform(
+                approval, "lock", "update_card", lambda: self._roles.chat.update_card(message, card)
+            )
+            self._reply(approval, "decided", report.decision_sentence(approval) + ".")
+            for place, note in enumerate(approval.notes):
+                self._reply(approval, f"note.{place}", note)
+        with self._journal.write() as tx:
+            current = approvals.read(tx, approval.id)
+            is_told = len(current.notes) == len(approval.notes)
+            is_old = (
+                current.decided_at is not None
+                and tx.clock.now() - current.decided_at > CLOSES_AFTER
+            )
+            if is_told and (is_old or not self._is_moving(current)):
+                approvals.save(tx, msgspec.structs.replace(current, closed=True))
+
+    def _is_moving(self, approval: Approval) -> bool:
+        """Is an approved call still to be sent?"""
+        return approval.due_at is not None
+
+    def _locked(self, approval: Approval) -> Card | None:
+        if approval.card is None:
+            return None
+        with self._journal.read() as tx:
+            rows = [ledger.find(tx, item.device.subject) for item in approval.items]
+        return report.locked_card(approval, [row for row in rows if row is not None])
+
+    # -- effects -----------------------------------------------------------------------------------
+
+    def _reply(
+        self, approval: Approval, key: str, text: str, mentions: tuple[str, ...] = ()
+    ) -> None:
+        message = approval.message
+        if message is None:
+            return
+        chat = self._roles.chat
+        marker = hashlib.sha256(f"{approval.id}:{key}".encode()).hexdigest()[:24]
+        self._perform(
+            approval,
+            key,
+            "post_reply",
+            lambda: chat.post_reply(message, marker, text, mentions),
+            look=lambda: chat.find_message(marker, message),
+        )
+
+    def _perform(
+        self,
+        approval: Approval,
+        key: str,
+        verb: str,
+        send: Callable[[], Any],
+        look: Callable[[], Any] | None = None,
+    ) -> Any:
+        action: Action = getattr(Chat, verb).action
+        call = Call(
+            name=verb,
+            send=lambda _elapsed_s: send(),
+            action=action,
+            look=look,
+            settle_s=self._roles.settle_s("chat", action),
+            again_s=86400.0,
+        )
+        # A card that was opened must be served to its end, whatever the mode is by then.
+        return self._effects.perform(_scope(approval), key, call, Mode.ACT)
+
+
+def _scope(approval: Approval) -> str:
+    return f"approval:{approval.id}"

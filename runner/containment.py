@@ -1,0 +1,300 @@
+"""Cutting a device off and letting it back: target, rule, ask, do, verify.
+
+The only caller of `isolate_host` and `release_host`. Nothing is sent without rulings, people's consent,
+a claim, an intent, and a fresh look at the device; nothing is called contained before an independent
+read of the device says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from connectors.base import Effect
+from connectors.model import Device
+from runner.config import Config, Mode
+from runner.context import Call, Context, Decision, Question, Target
+from runner.cut import Cut, Outcome
+from runner.effects import Effects, plain
+from runner.guards import Facts, GuardAnswer, Ruling, denials, rule, strictest
+from runner.journal import Journal, ledger
+from runner.protected import read_protected
+from runner.roles import Roles
+
+MOST_VOIDS = 3
+VERIFY_S = 90.0
+"""How long a run waits for the device's own record; after that the follow-up watches it."""
+
+WORST_FIRST = (
+    "unknown",
+    "failed",
+    "void",
+    "requested",
+    "denied",
+    "no_device",
+    "observed",
+    "practised",
+    "confirmed",
+    "released",
+)
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """One containment or release as a playbook's step asks for it."""
+
+    path: str
+    action: str
+    effect: Effect
+    targets: tuple[Target, ...]
+    reason: str
+    quorum: int
+    rank: int
+    mode: Mode
+
+
+class Containment:
+    """Runs a plan to its outcome: {state, summary, devices: [{device_id, hostname, state, why}]}.
+
+    `state` is the worst of the devices' states: unknown, failed, void, requested (NOT contained),
+    denied, no_device, observed, practised, confirmed, released.
+    """
+
+    def __init__(self, journal: Journal, config: Config, roles: Roles, effects: Effects) -> None:
+        self._journal = journal
+        self._config = config
+        self._roles = roles
+        self._cut = Cut(journal, config, roles, effects, self._facts)
+
+    async def carry_out(self, ctx: Context, plan: Plan) -> dict[str, Any]:
+        """Target, rule, ask, do, verify. Suspends while people or devices are waited for."""
+        kept = await ctx.call(
+            f"{plan.path}#target",
+            Call(name="target", send=lambda _s: plain(_distinct(plan.targets))),
+        )
+        targets = msgspec.convert(kept, tuple[Target, ...])
+        outcomes = _without_device(targets)
+        targets = tuple(target for target in targets if _is_askable(target, len(targets)))
+        pick = len(targets) == 1 and not targets[0].proved
+        pending = {device.device_id: device for target in targets for device in target.devices}
+        voids = 0
+        n = 0
+        while pending and voids < MOST_VOIDS:
+            await self._rule(ctx, plan, n, pending, outcomes, proved=not pick)
+            if not pending:
+                break
+            question = _question(plan, n, targets, pending, pick=pick)
+            decision = await ctx.ask(f"{plan.path}#ask.{n}", question)
+            self._note_refusals(decision, pending, outcomes)
+            self._join(ctx, plan, decision, pending, outcomes)
+            await self._do(ctx, plan, n, decision, pending, outcomes)
+            if pick and decision.approved:
+                pending = {}
+            voids += 1 if any(device_id in pending for device_id in decision.void) else 0
+            n += 1
+        for device_id, device in pending.items():
+            outcomes[device_id] = Outcome.of(device, "void", "asked three times, void each time")
+        await self._verify(ctx, plan, outcomes)
+        return _result(plan, outcomes)
+
+    # -- rule --------------------------------------------------------------------------------------
+
+    async def _rule(
+        self,
+        ctx: Context,
+        plan: Plan,
+        n: int,
+        pending: dict[str, Device],
+        outcomes: dict[str, Outcome],
+        *,
+        proved: bool,
+    ) -> None:
+        """Ask the guards about each device; what they deny, or the mode only observes, is settled."""
+
+        def send(_elapsed_s: float) -> Any:
+            answers = {}
+            for place, device in enumerate(pending.values(), 1):
+                reserved = place if proved else 1
+                answers[device.device_id] = rule(
+                    self._facts(plan.effect, device, is_proved=proved, reserved=reserved)
+                )
+            return {"mode": plan.mode, "answers": plain(answers)}
+
+        ruled = await ctx.call(f"{plan.path}#rule.{n}", Call(name="rule", send=send))
+        for device_id, device in list(pending.items()):
+            answers = msgspec.convert(ruled["answers"][device_id], list[GuardAnswer])
+            if strictest(answers) is Ruling.DENY:
+                outcomes[device_id] = Outcome.of(device, "denied", denials(answers))
+                del pending[device_id]
+            elif ruled["mode"] == Mode.OBSERVE:
+                why = "observe: people would have been asked"
+                outcomes[device_id] = Outcome.of(device, "observed", why)
+                del pending[device_id]
+
+    def _facts(self, effect: Effect, device: Device, *, is_proved: bool, reserved: int) -> Facts:
+        fleet_size: int | None = None
+        if effect is Effect.CONTAIN:
+            fleet_size = self._roles.edr.count_devices()
+        with self._journal.read() as tx:
+            since = tx.clock.now() - timedelta(hours=1)
+            isolated_last_hour = ledger.requested_since(tx, since)
+            isolated_now = len(ledger.standing(tx))
+        guards = self._config.guards
+        return Facts(
+            effect=effect,
+            device=device,
+            is_proved=is_proved,
+            protected=read_protected(guards.protected_file),
+            allowed_effects=guards.allowed_effects,
+            isolated_last_hour=isolated_last_hour,
+            isolated_now=isolated_now,
+            reserved=reserved,
+            fleet_size=fleet_size,
+            per_hour=guards.budget.per_hour,
+            fleet_percent=guards.budget.fleet_percent,
+        )
+
+    # -- after the question ------------------------------------------------------------------------
+
+    @staticmethod
+    def _note_refusals(
+        decision: Decision, pending: dict[str, Device], outcomes: dict[str, Outcome]
+    ) -> None:
+        for device_id, why in decision.refused.items():
+            if device := pending.pop(device_id, None):
+                outcomes[device_id] = Outcome.of(device, "denied", why)
+
+    def _join(
+        self,
+        ctx: Context,
+        plan: Plan,
+        decision: Decision,
+        pending: dict[str, Device],
+        outcomes: dict[str, Outcome],
+    ) -> None:
+        """A device that is cut off for another case already gets one more holder, and no call."""
+        for device_id in decision.held:
+            if device := pending.pop(device_id, None):
+                outcomes[device_id] = self._cut.join(device, ctx.run.case_id, plan.effect)
+
+    async def _do(
+        self,
+        ctx: Context,
+        plan: Plan,
+        n: int,
+        decision: Decision,
+        pending: dict[str, Device],
+        outcomes: dict[str, Outcome],
+    ) -> None:
+        """Send what was approved, each device for itself: one in doubt holds up no other."""
+        if decision.approval_id is None:
+            return
+        approval_id = decision.approval_id
+        chosen = [pending[device_id] for device_id in decision.approved if device_id in pending]
+
+        async def one(device: Device) -> Outcome:
+            key = f"{plan.path}#do.{n}/{device.device_id}"
+            return self._cut.send(
+                ctx, key, approval_id, device, plan.effect, plan.reason, plan.mode
+            )
+
+        done = await ctx.gather(*[_bind(one, device) for device in chosen])
+        self._cut.finish(approval_id)
+        for device, result in zip(chosen, done, strict=True):
+            if isinstance(result, BaseException):
+                raise result
+            if result.state != "void":
+                outcomes[device.device_id] = result
+                del pending[device.device_id]
+
+    # -- verify ------------------------------------------------------------------------------------
+
+    async def _verify(self, ctx: Context, plan: Plan, outcomes: dict[str, Outcome]) -> None:
+        """Read each requested device until it says so itself, for a while."""
+        waiting = [outcome for outcome in outcomes.values() if outcome.state == "requested"]
+
+        async def one(outcome: Outcome) -> Any:
+            key = f"{plan.path}#verify/{outcome.device_id}"
+
+            def send(elapsed_s: float) -> str:
+                return self._cut.verify(outcome.subject, outcome.device_id, plan.effect, elapsed_s)
+
+            return await ctx.call(key, Call(name="verify", send=send, again_s=VERIFY_S))
+
+        for outcome, state in zip(
+            waiting, await ctx.gather(*[_bind(one, outcome) for outcome in waiting]), strict=True
+        ):
+            if isinstance(state, BaseException):
+                raise state
+            outcomes[outcome.device_id] = msgspec.structs.replace(outcome, state=state)
+
+
+def _bind(function: Any, value: Any) -> Any:
+    """A branch that has not started."""
+    return lambda: function(value)
+
+
+def _distinct(targets: Sequence[Target]) -> tuple[Target, ...]:
+    """Each device once, in the order given."""
+    seen: set[str] = set()
+    kept: list[Target] = []
+    for target in targets:
+        devices = tuple(device for device in target.devices if device.subject not in seen)
+        if devices or not target.devices:
+            kept.append(msgspec.structs.replace(target, devices=devices))
+        seen.update(device.subject for device in devices)
+    return tuple(kept)
+
+
+def _is_askable(target: Target, count: int) -> bool:
+    """An unproved target can only be picked alone; in a wave it is left out, and said."""
+    return bool(target.devices) and (target.proved or count == 1)
+
+
+def _without_device(targets: Sequence[Target]) -> dict[str, Outcome]:
+    """Outcomes of targets that no question can be asked about."""
+    left: dict[str, Outcome] = {}
+    for place, target in enumerate(targets):
+        if not target.devices:
+            left[f"none-{place}"] = Outcome(
+                device_id="", hostname="", subject="", state="no_device", why=target.proof
+            )
+        elif not _is_askable(target, len(targets)):
+            for device in target.devices:
+                left[device.device_id] = Outcome.of(device, "no_device", target.proof)
+    return left
+
+
+def _question(
+    plan: Plan, n: int, targets: Sequence[Target], pending: dict[str, Device], *, pick: bool
+) -> Question:
+    asked = []
+    for target in targets:
+        devices = tuple(device for device in target.devices if device.device_id in pending)
+        if devices:
+            asked.append(msgspec.structs.replace(target, devices=devices))
+    return Question(
+        path=plan.path,
+        n=n,
+        action=plan.action,
+        effect=plan.effect,
+        targets=tuple(asked),
+        pick=pick,
+        quorum=plan.quorum,
+        reason=plan.reason,
+        rank=plan.rank,
+    )
+
+
+def _result(plan: Plan, outcomes: dict[str, Outcome]) -> dict[str, Any]:
+    states = [outcome.state for outcome in outcomes.values()]
+    state = min(states, key=WORST_FIRST.index) if states else "no_device"
+    shown = "; ".join(outcome.sentence() for outcome in outcomes.values())
+    return {
+        "state": state,
+        "summary": shown or "there was no device to act on",
+        "devices": plain(list(outcomes.values())),
+    }

@@ -1,0 +1,301 @@
+"""Who carries a run: replay, suspension, and the order of calls, on the journal.
+
+The engine drives a playbook's coroutine itself. It keeps nothing between ticks: a step whose outcome is
+in the journal returns it, the first one that is not there is performed. A decided containment goes
+before every other call, in whatever run it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import datetime, timedelta
+from typing import Any, NoReturn
+
+import msgspec
+
+from connectors.errors import OutcomeUnknown, Rejected, Unavailable
+from connectors.model import Alert, Clock
+from runner.approvals import decision_of, open_question
+from runner.arming import standing_for
+from runner.config import Config, Mode
+from runner.context import Call, Decision, NotYet, Question, StepFailed, Suspended
+from runner.effects import Effects, plain, wait_after
+from runner.journal import Journal, approvals, cases, runs
+from runner.journal.records import (
+    ApprovalState,
+    Run,
+    RunStatus,
+    StepClass,
+    StepError,
+    StepResult,
+    StepStatus,
+)
+from runner.steps import Stopped
+
+SHARED_QUESTION_S = 15.0
+"""How often a run looks whether another run's question about the same device is settled."""
+
+Play = Callable[["RunContext"], Coroutine[Any, Any, str]]
+
+
+class RunContext:
+    """The port for one run on the journal; see `runner/context.py`."""
+
+    def __init__(self, engine: Engine, run: Run, alert: Alert, mode: Mode) -> None:
+        self.run = run
+        self.alert = alert
+        self.mode = mode
+        self._engine = engine
+        self._journal = engine.journal
+
+    def now(self) -> datetime:
+        return self._engine.clock.now()
+
+    async def call(self, key: str, call: Call) -> Any:
+        if call.action is None:
+            return self._read(key, call)
+        with self._journal.read() as tx:
+            step = runs.step(tx, self.run.id, key)
+        if step is None or step.status in (StepStatus.PENDING, StepStatus.INTENDED):
+            self._engine.give_way(self.run, key)
+        return self._engine.effects.perform(self.run.id, key, call, self.mode, call.unsent)
+
+    async def ask(self, key: str, question: Question) -> Decision:
+        with self._journal.read() as tx:
+            step = runs.step(tx, self.run.id, key)
+        if step is None:
+            return self._open(key, question)
+        so_far = msgspec.convert(step.value["so_far"], Decision)
+        if step.status is StepStatus.SUCCEEDED:
+            decided = step.value.get("decided")
+            return so_far if decided is None else msgspec.convert(decided, Decision)
+        return self._decided(step, so_far)
+
+    async def sleep(self, key: str, seconds: float) -> None:
+        def send(elapsed_s: float) -> None:
+            if elapsed_s < seconds:
+                raise NotYet(seconds - elapsed_s)
+
+        self._read(key, Call(name="sleep", send=send), StepClass.WAIT)
+
+    async def gather(self, *branches: Callable[[], Awaitable[Any]]) -> list[Any]:
+        results: list[Any] = []
+        waiting: list[Suspended] = []
+        for branch in branches:
+            try:
+                results.append(await branch())
+            except Suspended as suspended:
+                waiting.append(suspended)
+            except (StepFailed, Stopped) as ended:
+                results.append(ended)
+        if waiting:
+            raise _merged(waiting)
+        return results
+
+    # -- reads -------------------------------------------------------------------------------------
+
+    def _read(self, key: str, call: Call, step_class: StepClass = StepClass.READ) -> Any:
+        with self._journal.read() as tx:
+            step = runs.step(tx, self.run.id, key)
+        now = self.now()
+        if step is None:
+            step = StepResult(
+                scope=self.run.id,
+                key=key,
+                step_class=step_class,
+                status=StepStatus.PENDING,
+                attempt=0,
+                intended_at=now,
+            )
+        elif step.status in (StepStatus.SUCCEEDED, StepStatus.SKIPPED):
+            return step.value
+        elif step.error is not None and step.status is StepStatus.FAILED:
+            raise StepFailed(step.error.kind, step.error.text)
+        if step.settle_until is not None and now < step.settle_until:
+            raise Suspended("time", step.settle_until)
+        self._engine.give_way(self.run, key)
+        return self._try(step, call)
+
+    def _try(self, step: StepResult, call: Call) -> Any:
+        elapsed_s = (self.now() - step.intended_at).total_seconds()
+        try:
+            value = plain(call.send(elapsed_s))
+        except NotYet as not_yet:
+            self._later(step, not_yet.delay_s, None)
+        except (Unavailable, OutcomeUnknown) as fault:
+            tries = step.attempt + 1
+            is_over = tries >= call.attempts if call.attempts > 1 else elapsed_s > call.again_s
+            if is_over:
+                self._engine.effects.fail(step, "unavailable", str(fault))
+            self._later(step, wait_after(fault, tries), str(fault))
+        except Rejected as fault:
+            self._engine.effects.fail(step, "rejected", str(fault))
+        except StepFailed as fault:
+            self._engine.effects.fail(step, fault.kind, fault.text)
+        return self._engine.effects.close(step, StepStatus.SUCCEEDED, value)
+
+    def _later(self, step: StepResult, delay_s: float, text: str | None) -> NoReturn:
+        """Only what was tried is counted as an attempt; waiting for a result is not."""
+        again = msgspec.structs.replace(
+            step,
+            status=StepStatus.INTENDED,
+            attempt=step.attempt + (text is not None),
+            error=None if text is None else StepError(kind="unavailable", text=text),
+            settle_until=self.now() + timedelta(seconds=delay_s),
+        )
+        with self._journal.write() as tx:
+            runs.save_step(tx, again)
+        raise Suspended("time", again.settle_until)
+
+    # -- questions ---------------------------------------------------------------------------------
+
+    def _open(self, key: str, question: Question) -> Decision:
+        """Claim and ask in one transaction; or share another run's question."""
+        self._engine.give_way(self.run, key)
+        with self._journal.write() as tx:
+            so_far, approval = open_question(
+                tx, self.run, key, question, self._engine.config.approvals
+            )
+            if approval is not None or so_far.held or so_far.refused:
+                asked = approval is not None
+                step = StepResult(
+                    scope=self.run.id,
+                    key=key,
+                    step_class=StepClass.WAIT,
+                    status=StepStatus.INTENDED if asked else StepStatus.SUCCEEDED,
+                    value={"so_far": plain(so_far), "approval": approval.id if approval else None},
+                    intended_at=tx.clock.now(),
+                )
+                runs.save_step(tx, step)
+        if approval is not None:
+            raise Suspended("approval")
+        if so_far.held or so_far.refused:
+            return so_far
+        raise Suspended("subject", self.now() + timedelta(seconds=SHARED_QUESTION_S))
+
+    def _decided(self, step: StepResult, so_far: Decision) -> Decision:
+        with self._journal.read() as tx:
+            approval = approvals.read(tx, step.value["approval"])
+        if approval.state in (ApprovalState.POSTING, ApprovalState.OPEN):
+            raise Suspended("approval")
+        decided = decision_of(approval)
+        whole = msgspec.structs.replace(
+            decided,
+            refused={**so_far.refused, **decided.refused},
+            held=so_far.held,
+            waiting=so_far.waiting,
+        )
+        value = {**step.value, "decided": plain(whole)}
+        self._engine.effects.close(step, StepStatus.SUCCEEDED, value)
+        return whole
+
+
+def _merged(waiting: list[Suspended]) -> Suspended:
+    """One suspension for several branches: it wakes with the first of them."""
+    times = [suspended.wake_at for suspended in waiting if suspended.wake_at is not None]
+    kinds = {suspended.wait_on for suspended in waiting}
+    if kinds == {"person"}:
+        return Suspended("person")
+    wait_on = "time" if times else next(iter(sorted(kinds - {"person"})))
+    return Suspended(wait_on, min(times) if times else None)
+
+
+class Engine:
+    """Advances runs. `between_calls` is called before each call that is not in the journal yet: there
+    decisions are read."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        config: Config,
+        effects: Effects,
+        clock: Clock,
+        play: Play,
+        between_calls: Callable[[], None],
+    ) -> None:
+        self.journal = journal
+        self.config = config
+        self.effects = effects
+        self.clock = clock
+        self._play = play
+        self._between_calls = between_calls
+
+    def give_way(self, run: Run, key: str) -> None:
+        """Let a decided containment go first: suspends when another call is more urgent than `key`."""
+        self._between_calls()
+        with self.journal.read() as tx:
+            urgent = approvals.due_call(tx)
+        if urgent is None:
+            return
+        path = urgent.key.split("#", 1)[0]
+        if urgent.run_id != run.id or not key.startswith(path + "#"):
+            raise Suspended("time", self.clock.now())
+
+    def advance(self, run: Run) -> None:
+        """Replay a run to its end, or to where it must wait."""
+        with self.journal.write() as tx:
+            run = runs.save(tx, msgspec.structs.replace(run, status=RunStatus.RUNNING))
+            alert = cases.read_alert(tx, run.alert_id)
+            alert_id = None if run.requested_by is not None else run.alert_id
+            mode = standing_for(tx, self.config, alert_id).mode
+        coroutine = self._play(RunContext(self, run, alert, mode))
+        try:
+            coroutine.send(None)
+        except StopIteration as done:
+            self._end(run, RunStatus.SUCCEEDED, result=str(done.value))
+        except Suspended as suspended:
+            self._suspend(run, suspended)
+        except StepFailed as failed:
+            self._end(run, RunStatus.FAILED, error=f"{failed.kind}: {failed.text}")
+        else:
+            raise RuntimeError("a playbook's execution awaited something that is not the port")
+        finally:
+            coroutine.close()
+
+    def _suspend(self, run: Run, suspended: Suspended) -> None:
+        is_parked = suspended.wait_on == "person"
+        with self.journal.write() as tx:
+            # Somebody may have woken the run while it was on its way: that must not be lost.
+            if runs.read(tx, run.id).status is not RunStatus.RUNNING:
+                return
+            runs.save(
+                tx,
+                msgspec.structs.replace(
+                    run,
+                    status=RunStatus.PARKED if is_parked else RunStatus.WAITING,
+                    wait_on=suspended.wait_on,
+                    wake_at=suspended.wake_at,
+                ),
+            )
+            if is_parked:
+                tx.entry("run_parked", {"case": run.case_id, "run": run.id}, None)
+                cases.revise(tx, run.case_id)
+
+    def _end(
+        self, run: Run, status: RunStatus, *, result: str | None = None, error: str | None = None
+    ) -> None:
+        with self.journal.write() as tx:
+            ended = msgspec.structs.replace(
+                run,
+                status=status,
+                wake_at=None,
+                wait_on="",
+                ended_at=tx.clock.now(),
+                result=result,
+                error=error,
+            )
+            runs.save(tx, ended)
+            for approval in approvals.of_run(tx, run.id):
+                # A run that is gone sends nothing: its calls must hold up nobody.
+                if approval.due_at is not None:
+                    approvals.set_due(tx, approval.id, None)
+            tx.entry(
+                f"run_{status}",
+                {"case": run.case_id, "run": run.id},
+                {"result": result, "error": error},
+            )
+            cases.revise(tx, run.case_id)
+
+    def fail(self, run: Run, text: str) -> None:
+        """A run that cannot be carried: a fault of the program, shown to people."""
+        self._end(run, RunStatus.FAILED, error=text)

@@ -1,0 +1,23 @@
+"""A case's evidence as one JSON text: what was seen, judged, asked, answered, done and verified."""
+
+from __future__ import annotations
+
+import msgspec
+
+from runner.journal import Tx, approvals, cases, ledger, runs
+from runner.journal.records import Case
+
+
+def evidence_file(tx: Tx, case: Case) -> bytes:
+    """UTF-8 JSON, indented. Keys: case, alert, runs, steps, approvals, ledger, journal_head."""
+    its_runs = runs.of_case(tx, case.id)
+    content = {
+        "case": case,
+        "alert": cases.read_alert(tx, case.alert_id),
+        "runs": its_runs,
+        "steps": [step for run in its_runs for step in runs.steps_of(tx, run.id)],
+        "approvals": [one for run in its_runs for one in approvals.of_run(tx, run.id)],
+        "ledger": ledger.of_case(tx, case.id),
+        "journal_head": dict(zip(("seq", "sha256"), tx.head(), strict=True)),
+    }
+    return msgspec.json.format(msgspec.json.encode(content), indent=2)

@@ -1,0 +1,191 @@
+"""After the run: the ledger against the EDR, and the tickets kept up.
+
+Rows, each an intent and an outcome of its own; nothing here needs a run to be alive. An offline host is
+watched until its own record says contained; drift is told, never silently corrected.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from connectors.base import Action, Effect, Tickets
+from connectors.errors import ConnectorError
+from connectors.model import Clock, Device, IsolationState, TicketRef
+from runner import report
+from runner.config import Config, Mode
+from runner.context import Call, StepFailed, Suspended
+from runner.cut import record_verified
+from runner.effects import Effects
+from runner.evidence import evidence_file
+from runner.journal import Journal, approvals, cases, ledger, runs
+from runner.journal.ledger import look_again
+from runner.journal.records import LIVE, Case, LedgerRow, LedgerState
+from runner.roles import Roles
+
+log = logging.getLogger(__name__)
+
+
+class FollowUp:
+    """Watches isolations and reports cases. `trouble`: what could not be done, by row."""
+
+    def __init__(
+        self, journal: Journal, config: Config, roles: Roles, effects: Effects, clock: Clock
+    ) -> None:
+        self._journal = journal
+        self._config = config
+        self._roles = roles
+        self._effects = effects
+        self._clock = clock
+        self.trouble: dict[str, str] = {}
+
+    # -- the ledger --------------------------------------------------------------------------------
+
+    def watch_ledger(self) -> None:
+        """Read each device that is due, and write what its own record says."""
+        with self._journal.read() as tx:
+            due = ledger.due(tx)
+        for row in due:
+            try:
+                fresh = self._roles.edr.read_device(row.device.device_id)
+            except ConnectorError as fault:
+                self.trouble[row.subject] = str(fault)
+                log.warning("ledger subject=%s not verified: %s", row.subject, fault)
+                self._look_later(row)
+                continue
+            self.trouble.pop(row.subject, None)
+            self._compare(row, fresh)
+
+    def _look_later(self, row: LedgerRow) -> None:
+        with self._journal.write() as tx:
+            current = ledger.find(tx, row.subject) or row
+            now = tx.clock.now()
+            ledger.save(tx, msgspec.structs.replace(current, due_at=now + timedelta(seconds=60)))
+
+    def _compare(self, row: LedgerRow, fresh: Device) -> None:
+        is_release = row.state is LedgerState.RELEASE_REQUESTED
+        with self._journal.write() as tx:
+            if fresh.state is IsolationState.CONTAINED and not is_release:
+                record_verified(tx, row.subject, fresh, Effect.CONTAIN)
+            elif fresh.state is IsolationState.NORMAL and is_release:
+                record_verified(tx, row.subject, fresh, Effect.RELEASE)
+            current = ledger.find(tx, row.subject) or row
+            drift = _drift(current, fresh)
+            looked = msgspec.structs.replace(
+                current, drift=drift, due_at=look_again(current, tx.clock.now())
+            )
+            if current.state is LedgerState.CONFIRMED and drift is None:
+                looked = msgspec.structs.replace(looked, verified_at=tx.clock.now())
+            if looked == current:
+                return
+            ledger.save(tx, looked)
+            if drift != current.drift:
+                self._tell_drift(looked)
+                for holder in current.holders:
+                    cases.revise(tx, holder)
+                if drift is not None and current.approval_id is not None:
+                    name = current.device.hostname
+                    approvals.add_note(tx, current.approval_id, f"{name}: DRIFT: {drift}.")
+
+    @staticmethod
+    def _tell_drift(row: LedgerRow) -> None:
+        log.warning("ledger subject=%s drift: %s", row.subject, row.drift or "ended")
+
+    # -- case reports ------------------------------------------------------------------------------
+
+    def report_cases(self) -> None:
+        """Tell each ticket what changed since it was last told; one comment for all of it."""
+        with self._journal.read() as tx:
+            waiting = cases.unreported(tx)
+        for case in waiting:
+            try:
+                self._report(case)
+            except Suspended:
+                continue
+            except (ConnectorError, StepFailed) as fault:
+                self.trouble[case.id] = str(fault)
+                log.warning("ticket case=%s not kept up: %s", case.id, fault)
+            else:
+                self.trouble.pop(case.id, None)
+
+    def _report(self, case: Case) -> None:
+        with self._journal.read() as tx:
+            is_over = all(run.status not in LIVE for run in runs.of_case(tx, case.id))
+            document = report.case_document(tx, case, self._config.mode)
+            evidence = evidence_file(tx, case) if is_over and case.ticket else None
+        if case.ticket is None:
+            if is_over:
+                self._set_reported(case)
+            return
+        ticket = case.ticket
+        tickets = self._roles.tickets
+        key = hashlib.sha256(f"{case.id}:{case.revision}".encode()).hexdigest()[:24]
+        self._perform(
+            case,
+            f"comment.{case.revision}",
+            "comment_ticket",
+            lambda: tickets.comment_ticket(ticket, key, document),
+            lambda: tickets.find_comment(ticket, key) or None,
+        )
+        if evidence is not None:
+            self._attach(case, ticket, evidence)
+        self._set_reported(case)
+
+    def _attach(self, case: Case, ticket: TicketRef, content: bytes) -> None:
+        """The evidence as JSON, once when the case's runs have ended."""
+        tickets = self._roles.tickets
+        name = f"evidence-{case.id}.json"
+        self._perform(
+            case,
+            "attach",
+            "attach_file",
+            lambda: tickets.attach_file(ticket, name, content),
+            lambda: tickets.find_attachment(ticket, name) or None,
+        )
+
+    def _set_reported(self, case: Case) -> None:
+        with self._journal.write() as tx:
+            cases.set_reported(tx, case.id, case.revision)
+
+    def _perform(
+        self,
+        case: Case,
+        key: str,
+        verb: str,
+        send: Callable[[], Any],
+        look: Callable[[], Any],
+    ) -> None:
+        action: Action = getattr(Tickets, verb).action
+        call = Call(
+            name=verb,
+            send=lambda _elapsed_s: send(),
+            action=action,
+            look=look,
+            settle_s=self._roles.settle_s("tickets", action),
+            again_s=86400.0,
+        )
+        # A ticket that was opened is kept up, whatever the mode is by then.
+        self._effects.perform(f"case:{case.id}", key, call, Mode.ACT)
+
+    # -- time --------------------------------------------------------------------------------------
+
+    def next_due_at(self) -> datetime | None:
+        with self._journal.read() as tx:
+            return ledger.next_due_at(tx)
+
+
+def _drift(row: LedgerRow, fresh: Device) -> str | None:
+    """How the EDR's record differs from what the ledger holds; None when they agree."""
+    match row.state, fresh.state:
+        case LedgerState.CONFIRMED, IsolationState.NORMAL | IsolationState.RELEASE_PENDING:
+            return f"the EDR says {fresh.state}: somebody else released it, it is NOT contained"
+        case LedgerState.CONFIRMED, IsolationState.UNKNOWN:
+            return "the EDR no longer says whether it is contained"
+        case ((LedgerState.REQUESTED | LedgerState.ACCEPTED), IsolationState.RELEASE_PENDING):
+            return "somebody else asked for its release"
+    return None

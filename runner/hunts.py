@@ -1,0 +1,183 @@
+"""The searches that a judgement needs: the event behind an alert, and the same thing elsewhere.
+
+Each is start, poll, fetch: no call holds a run. A hunt that could not run says "not searched", one
+that saw only a part says so; neither is ever "nothing found".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from connectors.base import Siem
+from connectors.model import (
+    Alert,
+    EventQuery,
+    Observable,
+    Operator,
+    Row,
+    SearchJob,
+    SearchPhase,
+    Term,
+)
+from runner.alerts import DEFAULT_FIELDS, make_alert
+from runner.config import Hunts
+from runner.context import Call, Context, NotYet, StepFailed
+from runner.hostname import is_same_host
+
+EVENT_MARGIN = timedelta(minutes=2)
+MOST_ROWS = 1000
+SEARCH_S = 120.0
+"""How long a hunt may run before it counts as not searched."""
+
+
+class Found(Struct, frozen=True, kw_only=True):
+    """What a search gave. `gap` None: complete; else why it is not, or was not run at all."""
+
+    rows: tuple[Row, ...] = ()
+    gap: str | None = None
+    was_run: bool = True
+
+
+async def search(ctx: Context, key: str, siem: Siem, query: EventQuery) -> Found:
+    """Run one event query to its end. A refusal or an outage is a gap, not an error."""
+
+    def start(_elapsed_s: float) -> SearchJob:
+        return siem.start_event_query(query)
+
+    def fetch(elapsed_s: float) -> Found:
+        return _fetch(siem, job, elapsed_s)
+
+    try:
+        begun = await ctx.call(f"{key}#start", Call(name="hunt", send=start, again_s=SEARCH_S))
+        job = msgspec.convert(begun, SearchJob)
+        rows = await ctx.call(f"{key}#rows", Call(name="hunt", send=fetch, again_s=SEARCH_S))
+    except StepFailed as failed:
+        return Found(gap=f"not searched: {failed.text}", was_run=False)
+    return msgspec.convert(rows, Found)
+
+
+def _fetch(siem: Siem, job: SearchJob, elapsed_s: float) -> Found:
+    status = siem.search_status(job)
+    said = "; ".join(status.messages)
+    match status.phase:
+        case SearchPhase.RUNNING:
+            if elapsed_s > SEARCH_S:
+                siem.cancel_search(job)
+                raise StepFailed("timeout", f"the search ran for more than {SEARCH_S:.0f} s")
+            raise NotYet(0.2 if elapsed_s < 1 else 2.0)
+        case SearchPhase.FAILED | SearchPhase.LOST:
+            raise StepFailed("rejected", f"the search {status.phase}: {said or 'no reason given'}")
+    rows = tuple(islice(siem.fetch_rows(job, status.row_count), MOST_ROWS + 1))
+    siem.cancel_search(job)
+    gap = None
+    if status.phase is not SearchPhase.COMPLETE:
+        gap = f"incomplete: {said or status.phase}"
+    elif len(rows) > MOST_ROWS:
+        gap = f"incomplete: more than {MOST_ROWS} events"
+    return Found(rows=rows[:MOST_ROWS], gap=gap)
+
+
+def event_query(alert: Alert, hunts: Hunts) -> EventQuery | None:
+    """Ask for the event behind an alert; None when too little is known to ask."""
+    if hunts.index is None or alert.occurred_at is None or not alert.cmdline:
+        return None
+    fields = {**DEFAULT_FIELDS, **hunts.fields}
+    terms = [_term(fields["cmdline"], Operator.EQUALS, alert.cmdline)]
+    if alert.host is not None:
+        terms.append(_term(fields["host"], Operator.EQUALS, alert.host))
+    return EventQuery(
+        index=hunts.index,
+        start=alert.occurred_at - EVENT_MARGIN,
+        end=alert.occurred_at + EVENT_MARGIN,
+        terms=tuple(terms),
+        fields=_returned(fields),
+        limit=MOST_ROWS,
+    )
+
+
+def event_of(alert: Alert, found: Found, hunts: Hunts) -> Alert | None:
+    """The event behind an alert, among the rows; None when there is none, or several machines."""
+    events = [_as_alert(alert.siem, row, hunts) for row in found.rows]
+    same = [event for event in events if event.occurred_at == alert.occurred_at] or events
+    if not same or found.gap is not None:
+        return None
+    first = same[0]
+    hosts_agree = all(
+        first.host is not None and event.host is not None and is_same_host(first.host, event.host)
+        for event in same
+    )
+    return first if hosts_agree else None
+
+
+def spread_query(indicators: Sequence[Observable], hunts: Hunts, now: datetime) -> EventQuery | str:
+    """Ask for the same stylesheet address in any command line; a sentence when that cannot be asked."""
+    if hunts.index is None:
+        return "not searched: hunts.index is not configured"
+    values = _selective(indicators)
+    if not values:
+        return "not searched: the command line names no address to look for"
+    fields = {**DEFAULT_FIELDS, **hunts.fields}
+    return EventQuery(
+        index=hunts.index,
+        start=now - timedelta(seconds=hunts.lookback_s),
+        end=now + timedelta(hours=1),
+        terms=(Term(fields=fields["cmdline"], operator=Operator.CONTAINS, values=values),),
+        fields=_returned(fields),
+        limit=MOST_ROWS,
+    )
+
+
+def _selective(indicators: Sequence[Observable]) -> tuple[str, ...]:
+    """Whole addresses first: a domain alone may be everybody's."""
+    for kinds in (("url",), ("address",), ("file",)):
+        values = tuple(item.value for item in indicators if item.type in kinds)
+        if values:
+            return values
+    return ()
+
+
+def elsewhere(alert: Alert, found: Found, hunts: Hunts) -> list[Alert]:
+    """The events on other hosts than the alert's, one a host, the earliest first."""
+    events = [_as_alert(alert.siem, row, hunts) for row in found.rows]
+    others: list[Alert] = []
+    for event in sorted(events, key=_time_of):
+        host = event.host
+        if host is None or (alert.host is not None and is_same_host(host, alert.host)):
+            continue
+        if not any(other.host is not None and is_same_host(host, other.host) for other in others):
+            others.append(event)
+    return others
+
+
+def _time_of(event: Alert) -> float:
+    return event.occurred_at.timestamp() if event.occurred_at else float("inf")
+
+
+def _as_alert(siem: str, row: Row, hunts: Hunts) -> Alert:
+    return make_alert(row, siem=siem, search="hunt", identity=(), fields=hunts.fields)
+
+
+def _term(fields: tuple[str, ...], operator: Operator, value: str) -> Term:
+    return Term(fields=fields, operator=operator, values=(value,))
+
+
+def _returned(fields: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
+    names = [name for group in fields.values() for name in group]
+    return tuple(dict.fromkeys(names))
+
+
+def evidence(event: Alert) -> dict[str, Any]:
+    """What a hunt found on one host, as the case keeps it."""
+    return {
+        "host": event.host,
+        "at": event.occurred_at,
+        "user": event.user,
+        "cmdline": event.cmdline,
+        "event": event.process_guid,
+    }

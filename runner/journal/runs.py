@@ -1,0 +1,168 @@
+"""Runs and steps: who is under way, and what became of each call."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from connectors.model import JsonObject
+from runner.journal.records import (
+    Run,
+    RunStatus,
+    StepClass,
+    StepError,
+    StepResult,
+    StepStatus,
+)
+from runner.journal.store import Tx, instant
+
+
+def keep_bundle(tx: Tx, sha256: str, name: str, text: str) -> None:
+    """Pin a playbook's text by its hash. Repeat: harmless."""
+    tx.change("insert or ignore into bundle values (?, ?, ?)", sha256, name, text)
+
+
+def bundle(tx: Tx, sha256: str) -> str:
+    return str(tx.one("select body from bundle where sha256 = ?", sha256)[0])
+
+
+def save(tx: Tx, run: Run) -> Run:
+    tx.change(
+        "insert or replace into run values (?, ?, ?, ?, ?, ?)",
+        run.id,
+        run.case_id,
+        run.status,
+        None if run.wake_at is None else run.wake_at.timestamp(),
+        run.wait_on,
+        msgspec.json.encode(run).decode(),
+    )
+    return run
+
+
+def find(tx: Tx, run_id: str) -> Run | None:
+    row = tx.one("select body from run where id = ?", run_id)
+    return None if row is None else msgspec.json.decode(row[0], type=Run)
+
+
+def read(tx: Tx, run_id: str) -> Run:
+    return msgspec.json.decode(tx.one("select body from run where id = ?", run_id)[0], type=Run)
+
+
+def of_case(tx: Tx, case_id: str) -> list[Run]:
+    rows = tx.all("select body from run where case_id = ?", case_id)
+    found = [msgspec.json.decode(row[0], type=Run) for row in rows]
+    return sorted(found, key=lambda run: run.created_at)
+
+
+def next_due(tx: Tx) -> Run | None:
+    """The run to go on with now: first one whose approved call is due, then the longest waiting."""
+    now = tx.now_s()
+    row = tx.one(
+        "select run.body from run join approval on approval.run_id = run.id"
+        " where approval.due_at <= ? and run.status in ('queued', 'running', 'waiting')"
+        " and run.wake_at <= ? order by approval.due_at limit 1",
+        now,
+        now,
+    ) or tx.one(
+        "select body from run where status in ('queued', 'running', 'waiting') and wake_at <= ?"
+        " order by wake_at limit 1",
+        now,
+    )
+    return None if row is None else msgspec.json.decode(row[0], type=Run)
+
+
+def next_wake_at(tx: Tx) -> datetime | None:
+    row = tx.one(
+        "select min(wake_at) from run where status in ('queued', 'running', 'waiting')"
+        " and wake_at is not null"
+    )
+    return instant(row[0])
+
+
+def wake(tx: Tx, run_id: str) -> None:
+    """Let a run go on at the next occasion; one that has ended or is parked stays so."""
+    run = find(tx, run_id)
+    if run is not None and run.status in (RunStatus.WAITING, RunStatus.RUNNING, RunStatus.QUEUED):
+        now = tx.clock.now()
+        save(tx, msgspec.structs.replace(run, status=RunStatus.QUEUED, wake_at=now, wait_on=""))
+
+
+def wake_waiting_on(tx: Tx, wait_on: str) -> None:
+    for row in tx.all("select id from run where status = 'waiting' and wait_on = ?", wait_on):
+        wake(tx, str(row[0]))
+
+
+def count_by_status(tx: Tx) -> dict[str, int]:
+    rows = tx.all("select status, count(*) from run group by status")
+    return {str(row[0]): int(row[1]) for row in rows}
+
+
+# -- steps -----------------------------------------------------------------------------------------
+
+
+_STEP = (
+    "select scope, key, class, status, attempt, settle_until, value, error, intended_at, ended_at"
+    " from step"
+)
+
+
+def step(tx: Tx, scope: str, key: str) -> StepResult | None:
+    row = tx.one(f"{_STEP} where scope = ? and key = ?", scope, key)
+    return None if row is None else _step(row)
+
+
+def steps_of(tx: Tx, scope: str) -> list[StepResult]:
+    rows = tx.all(f"{_STEP} where scope = ? order by intended_at, key", scope)
+    return [_step(row) for row in rows]
+
+
+def parked_steps(tx: Tx) -> list[StepResult]:
+    """Calls whose outcome a person must resolve."""
+    rows = tx.all(f"{_STEP} where status = 'unknown'")
+    return [_step(row) for row in rows]
+
+
+def _step(row: Any) -> StepResult:
+    error = None if row[7] is None else msgspec.json.decode(row[7], type=StepError)
+    return StepResult(
+        scope=row[0],
+        key=row[1],
+        step_class=StepClass(row[2]),
+        status=StepStatus(row[3]),
+        attempt=row[4],
+        settle_until=instant(row[5]),
+        value=None if row[6] is None else msgspec.json.decode(row[6]),
+        error=error,
+        intended_at=datetime.fromtimestamp(row[8], UTC),
+        ended_at=instant(row[9]),
+    )
+
+
+def save_step(tx: Tx, result: StepResult) -> StepResult:
+    """Store what became of a call, and append it to the chain."""
+    error = None if result.error is None else msgspec.json.encode(result.error).decode()
+    tx.change(
+        "insert or replace into step values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        result.scope,
+        result.key,
+        result.step_class,
+        result.status,
+        result.attempt,
+        None if result.settle_until is None else result.settle_until.timestamp(),
+        None if result.value is None else msgspec.json.encode(result.value).decode(),
+        error,
+        result.intended_at.timestamp(),
+        None if result.ended_at is None else result.ended_at.timestamp(),
+    )
+    refs: JsonObject = {"scope": result.scope, "step": result.key}
+    payload = {"attempt": result.attempt, "value": result.value, "error": result.error}
+    tx.entry(f"step_{result.status}", refs, payload)
+    return result
+
+
+def forget_step(tx: Tx, scope: str, key: str, why: str) -> None:
+    """Take an intent back: it is certain that nothing was sent."""
+    tx.change("delete from step where scope = ? and key = ?", scope, key)
+    tx.entry("step_not_sent", {"scope": scope, "step": key}, {"why": why})

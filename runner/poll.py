@@ -1,0 +1,281 @@
+"""Index-time window, overlap, de-duplication, watermark, canary: how hits come in without loss.
+
+A poll is start, look, fetch over as many turns as it takes. The watermark moves only when the SIEM said
+that the answer is whole and every row of it is stored. No rows from a SIEM whose canary is silent means
+blind, not quiet.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from itertools import islice
+
+import msgspec
+
+from connectors.errors import ConnectorError, OutcomeUnknown
+from connectors.model import Alert, Clock, Row, SearchPhase, SearchStatus, Window
+from connectors.siem.splunk.window import (
+    can_halve,
+    halve,
+    next_window,
+    rest_of,
+    watermark_after,
+)
+from runner.alerts import make_alert
+from runner.config import Config, SearchConfig
+from runner.journal import Journal, Tx, polls
+from runner.journal.records import Poll, PollJob
+from runner.roles import Roles
+from runner.routing import Admission
+
+log = logging.getLogger(__name__)
+
+ROWS_AT_ONCE = 1000
+"""Rows stored in one transaction."""
+JOB_LIVES = timedelta(minutes=10)
+LOOK_DELAYS_S = (0.1, 0.2, 0.4, 0.8, 1.5)
+CANARY_WINDOW_S = 86400
+
+Admit = Callable[[Tx, SearchConfig, Alert], Admission]
+
+
+class Poller:
+    """Polls each configured search once after `begin`."""
+
+    def __init__(
+        self, journal: Journal, config: Config, roles: Roles, clock: Clock, admit: Admit
+    ) -> None:
+        self._journal = journal
+        self._config = config
+        self._roles = roles
+        self._clock = clock
+        self._admit = admit
+        self._looks: dict[str, int] = {}
+        self._due: dict[str, datetime] = {}
+        self.errors: dict[str, str] = {}
+        """Search → why its poll in this round was not whole."""
+
+    def begin(self) -> None:
+        """Ask for one poll of every search."""
+        now = self._clock.now()
+        self.errors = {}
+        for search in self._config.searches.values():
+            self._due[search.name] = now
+            if self._canary_is_due(search):
+                self._due[_canary(search.name)] = now
+
+    def next_due_at(self) -> datetime | None:
+        """When `advance` has something to do; None when the round is over."""
+        return min(self._due.values(), default=None)
+
+    def advance(self) -> None:
+        """Do what is due: one call or two a search, none of them long."""
+        now = self._clock.now()
+        for key in [key for key, due in self._due.items() if due <= now]:
+            name, _, canary = key.partition("#")
+            search = self._config.searches[name]
+            try:
+                self._turn(search, key, is_canary=bool(canary))
+            except ConnectorError as fault:
+                self._give_up(search, key, str(fault))
+
+    def _canary_is_due(self, search: SearchConfig) -> bool:
+        if search.canary is None:
+            return False
+        with self._journal.read() as tx:
+            last = polls.last_canary_at(tx, search.name)
+        return last is None or self._clock.now() - last >= timedelta(seconds=search.canary_every_s)
+
+    # -- turns -------------------------------------------------------------------------------------
+
+    def _turn(self, search: SearchConfig, key: str, *, is_canary: bool) -> None:
+        with self._journal.read() as tx:
+            started = polls.job(tx, key)
+        if started is None:
+            self._start(search, key, self._window(search, is_canary=is_canary))
+            return
+        if self._clock.now() - started.job.started_at > JOB_LIVES:
+            self._roles.siem.cancel_search(started.job)
+            self._give_up(search, key, "the search did not end within ten minutes")
+            return
+        status = self._roles.siem.search_status(started.job)
+        match status.phase:
+            case SearchPhase.RUNNING:
+                self._look_later(key)
+            case SearchPhase.LOST:
+                self._start(search, key, started.window, started.rest)
+            case SearchPhase.FAILED:
+                self._roles.siem.cancel_search(started.job)
+                self._give_up(search, key, "; ".join(status.messages) or "the search failed")
+            case SearchPhase.TRUNCATED if can_halve(started.window) and not is_canary:
+                self._roles.siem.cancel_search(started.job)
+                self._start(search, key, *_split(started))
+            case _ if is_canary:
+                self._hear_canary(search, started, status)
+            case _:
+                self._take(search, started, status)
+
+    def _window(self, search: SearchConfig, *, is_canary: bool) -> Window | None:
+        now = int(self._roles.siem.server_time().timestamp())
+        if is_canary:
+            return next_window(None, now, settle_s=0, first_lookback_s=CANARY_WINDOW_S)
+        with self._journal.read() as tx:
+            watermark = polls.watermark(tx, search.name)
+        return next_window(
+            watermark,
+            now,
+            overlap_s=search.overlap_s,
+            settle_s=search.settle_s,
+            first_lookback_s=search.first_lookback_s,
+        )
+
+    def _start(
+        self,
+        search: SearchConfig,
+        key: str,
+        window: Window | None,
+        rest: tuple[Window, ...] = (),
+    ) -> None:
+        if window is None:
+            del self._due[key]
+            return
+        is_canary = key != search.name
+        saved = search.canary if is_canary and search.canary else search.saved_search
+        try:
+            job = self._roles.siem.start_saved_search(saved, window)
+        except OutcomeUnknown as fault:
+            # A search that runs unseen changes nothing; the next round asks the same window again.
+            self._give_up(search, key, str(fault))
+            return
+        begun = PollJob(search=search.name, window=window, job=job, rest=rest)
+        with self._journal.write() as tx:
+            polls.set_job(tx, key, begun)
+        self._looks[key] = 0
+        self._look_later(key)
+
+    def _look_later(self, key: str) -> None:
+        looks = self._looks.get(key, 0)
+        self._looks[key] = looks + 1
+        delay_s = LOOK_DELAYS_S[min(looks, len(LOOK_DELAYS_S) - 1)]
+        self._due[key] = self._clock.now() + timedelta(seconds=delay_s)
+
+    def _give_up(self, search: SearchConfig, key: str, why: str) -> None:
+        """End this round's poll without moving the watermark."""
+        log.warning("poll search=%s not complete: %s", search.name, why)
+        self._due.pop(key, None)
+        self.errors[search.name] = why
+        with self._journal.write() as tx:
+            before = polls.watermark(tx, search.name)
+            polls.set_job(tx, key, None)
+            failed = Poll(
+                search=search.name,
+                at=tx.clock.now(),
+                ok=False,
+                window=None,
+                error=why,
+                canary=False if key != search.name else None,
+                watermark_before=before,
+                watermark_after=before,
+            )
+            polls.add(tx, failed)
+
+    # -- rows --------------------------------------------------------------------------------------
+
+    def _take(self, search: SearchConfig, started: PollJob, status: SearchStatus) -> None:
+        """Store all rows; the last of them, the watermark and the poll's record go together."""
+        is_whole = status.phase is SearchPhase.COMPLETE
+        said = "; ".join(status.messages) or str(status.phase)
+        with self._journal.read() as tx:
+            before = polls.watermark(tx, search.name)
+        poll = Poll(
+            search=search.name,
+            at=self._clock.now(),
+            ok=is_whole,
+            window=started.window,
+            incomplete=None if is_whole else said,
+            watermark_before=before,
+            watermark_after=before,
+        )
+        rows = self._roles.siem.fetch_rows(started.job, status.row_count)
+        for chunk, is_last in _chunks(rows):
+            with self._journal.write() as tx:
+                poll = self._store(tx, search, started.window, chunk, poll)
+                if is_last:
+                    self._finish(tx, search, started, poll, is_whole=is_whole)
+        self._roles.siem.cancel_search(started.job)
+        del self._due[search.name]
+        if not is_whole:
+            self.errors[search.name] = f"incomplete: {said}"
+        elif started.rest:
+            self._start(search, search.name, started.rest[0], started.rest[1:])
+
+    def _store(
+        self, tx: Tx, search: SearchConfig, window: Window, chunk: list[Row], poll: Poll
+    ) -> Poll:
+        counts = dict.fromkeys(Admission, 0)
+        late = 0
+        for row in chunk:
+            alert = make_alert(
+                row,
+                siem=self._config.roles["siem"],
+                search=search.name,
+                identity=search.identity,
+                fields=search.fields,
+            )
+            admitted = self._admit(tx, search, alert)
+            counts[admitted] += 1
+            if admitted is not Admission.KNOWN and alert.occurred_at is not None:
+                late += alert.occurred_at.timestamp() < window.start
+        return msgspec.structs.replace(
+            poll,
+            rows=poll.rows + len(chunk),
+            new=poll.new + counts[Admission.NEW],
+            known=poll.known + counts[Admission.KNOWN] + counts[Admission.REPEAT],
+            late=poll.late + late,
+        )
+
+    def _finish(
+        self, tx: Tx, search: SearchConfig, started: PollJob, poll: Poll, *, is_whole: bool
+    ) -> None:
+        polls.set_job(tx, search.name, None)
+        if is_whole and not started.rest:
+            after = watermark_after(started.window)
+            polls.set_watermark(tx, search.name, after)
+            poll = msgspec.structs.replace(poll, watermark_after=after)
+        polls.add(tx, poll)
+
+    def _hear_canary(self, search: SearchConfig, started: PollJob, status: SearchStatus) -> None:
+        key = _canary(search.name)
+        self._roles.siem.cancel_search(started.job)
+        if not status.row_count:
+            why = "the canary search found nothing: the runner is blind, not quiet"
+            self._give_up(search, key, why)
+            return
+        del self._due[key]
+        with self._journal.write() as tx:
+            polls.set_job(tx, key, None)
+            polls.set_canary(tx, search.name, tx.clock.now())
+
+
+def _split(started: PollJob) -> tuple[Window, tuple[Window, ...]]:
+    """The earlier half of a window with too many rows, and what is to be asked after it."""
+    half = halve(started.window)
+    rest = rest_of(started.window, half)
+    return half, (rest, *started.rest) if rest is not None else started.rest
+
+
+def _canary(name: str) -> str:
+    return f"{name}#canary"
+
+
+def _chunks(rows: Iterator[Row]) -> Iterator[tuple[list[Row], bool]]:
+    """Lists of rows, the last one marked; one empty list when there are none."""
+    chunk = list(islice(rows, ROWS_AT_ONCE))
+    while True:
+        following = list(islice(rows, ROWS_AT_ONCE))
+        yield chunk, not following
+        if not following:
+            return
+        chunk = following

@@ -1,0 +1,83 @@
+"""Which playbook an alert starts, and what makes two alerts one case."""
+
+from __future__ import annotations
+
+import hashlib
+from enum import StrEnum
+
+from connectors.model import Alert
+from runner.alerts import case_key
+from runner.catalogue import CATALOGUE
+from runner.config import Config, SearchConfig
+from runner.hostname import normalise_host
+from runner.journal import Tx, cases, runs
+from runner.journal.records import Run, RunStatus
+from runner.playbook import Playbook, find_playbook, read_playbook
+
+
+class Admission(StrEnum):
+    """What became of a hit."""
+
+    NEW = "new"
+    REPEAT = "repeat"
+    KNOWN = "known"
+
+
+class Routing:
+    """Admits alerts. Playbooks are read when the first new alert needs them."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._playbooks: dict[str, Playbook] = {}
+
+    def playbook(self, name: str) -> Playbook:
+        """Errors: `PlaybookFaults`; `KeyError` for a name that is nowhere."""
+        if name not in self._playbooks:
+            text, file = find_playbook(name, self._config.playbook_dir)
+            self._playbooks[name] = read_playbook(text, file, CATALOGUE)
+        return self._playbooks[name]
+
+    def admit(self, tx: Tx, search: SearchConfig, alert: Alert) -> Admission:
+        """Store an alert once: in the case that takes it, or in a new one with its own run."""
+        if cases.knows_alert(tx, alert.id):
+            return Admission.KNOWN
+        key = case_key(alert)
+        known = cases.open_case_with_key(tx, key)
+        if known is not None:
+            cases.add_alert(tx, alert, known.id)
+            cases.add_repeat(tx, known)
+            return Admission.REPEAT
+        host = None if alert.host is None else normalise_host(alert.host)
+        case = cases.new_case(tx, alert, key, host)
+        cases.add_alert(tx, alert, case.id)
+        start_run(tx, case.id, alert.id, self.playbook(search.playbook))
+        return Admission.NEW
+
+
+def start_run(
+    tx: Tx,
+    case_id: str,
+    alert_id: str,
+    playbook: Playbook,
+    *,
+    generation: int = 1,
+    requested_by: str | None = None,
+) -> Run:
+    """Queue a run, pinned to the playbook's exact text. Its id follows from case and generation."""
+    run_id = "run-" + hashlib.sha256(f"{case_id}:{generation}".encode()).hexdigest()[:16]
+    runs.keep_bundle(tx, playbook.sha256, playbook.name, playbook.source)
+    now = tx.clock.now()
+    run = Run(
+        id=run_id,
+        case_id=case_id,
+        alert_id=alert_id,
+        bundle_sha256=playbook.sha256,
+        playbook=playbook.name,
+        status=RunStatus.QUEUED,
+        created_at=now,
+        wake_at=now,
+        requested_by=requested_by,
+    )
+    runs.save(tx, run)
+    tx.entry("run_queued", {"case": case_id, "run": run_id}, {"bundle": playbook.sha256})
+    return run

@@ -1,0 +1,259 @@
+"""One tick: poll, decide, advance, follow up, heartbeat. Cron and the service run the same code.
+
+The one place that catches whatever a run may throw, so that one broken case stops no other.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Coroutine
+from datetime import datetime
+from typing import Any
+
+from msgspec import Struct
+
+from connectors.errors import ConnectorError
+from connectors.http import HttpClient, HttpSettings, Repeat, Runtime
+from connectors.model import Clock
+from runner import arming
+from runner.actions import Bench, Work, act
+from runner.cards import Cards
+from runner.catalogue import CATALOGUE
+from runner.config import Config, Mode
+from runner.containment import Containment
+from runner.effects import Effects, plain
+from runner.engine import Engine, RunContext
+from runner.followup import FollowUp
+from runner.interpreter import play
+from runner.journal import Fenced, Journal, JournalError, approvals, cases, runs
+from runner.playbook import Do, Playbook, read_playbook
+from runner.poll import Poller
+from runner.roles import Roles
+from runner.routing import Routing
+
+log = logging.getLogger(__name__)
+
+LINGER_S = 20.0
+"""How long one tick stays for what is due soon; people are not waited for."""
+CARDS_EVERY_S = 3.0
+POLL_EVERY_S = 60.0
+MOST_SLEEP_S = 1.0
+
+
+class Tick(Struct, frozen=True, kw_only=True):
+    """What one tick came to. `errors`: what could not be done, a sentence each; `people`: how many
+    questions are open; `needs`: what only a person can resolve. `is_busy`: another runner was at it."""
+
+    is_busy: bool = False
+    errors: tuple[str, ...] = ()
+    people: int = 0
+    needs: tuple[str, ...] = ()
+
+
+class Service:
+    """Everything wired once, from a configuration and what comes from outside."""
+
+    def __init__(self, config: Config, journal: Journal, runtime: Runtime) -> None:
+        self.config = config
+        self.journal = journal
+        self.clock: Clock = runtime.clock
+        self._runtime = runtime
+        self.roles = Roles(config, runtime)
+        effects = Effects(journal, self.clock)
+        self.routing = Routing(config)
+        self.cards = Cards(journal, config, self.roles, effects, self.clock)
+        self.followup = FollowUp(journal, config, self.roles, effects, self.clock)
+        self.poller = Poller(journal, config, self.roles, self.clock, self.routing.admit)
+        self._bench = Bench(
+            journal=journal,
+            config=config,
+            roles=self.roles,
+            containment=Containment(journal, config, self.roles, effects),
+        )
+        self._engine = Engine(
+            journal, config, effects, self.clock, self._play, self._read_decisions
+        )
+        self._bundles: dict[str, Playbook] = {}
+        self._cards_read_at: float | None = None
+        self._faults: list[str] = []
+
+    # -- runs --------------------------------------------------------------------------------------
+
+    def _play(self, ctx: RunContext) -> Coroutine[Any, Any, str]:
+        with self.journal.read() as tx:
+            case = cases.read(tx, ctx.run.case_id)
+        names = {
+            "alert": plain(ctx.alert),
+            "case": {"id": case.id, "host": case.host, "search": case.search},
+        }
+
+        async def do(step: Do, path: str, inputs: dict[str, Any], targets: Any) -> Any:
+            return await act(
+                Work(
+                    bench=self._bench,
+                    ctx=ctx,
+                    step=step,
+                    path=path,
+                    inputs=inputs,
+                    targets=targets,
+                )
+            )
+
+        return play(ctx, self._bundle(ctx.run.bundle_sha256, ctx.run.playbook), names, do)
+
+    def _bundle(self, sha256: str, name: str) -> Playbook:
+        if sha256 not in self._bundles:
+            with self.journal.read() as tx:
+                text = runs.bundle(tx, sha256)
+            self._bundles[sha256] = read_playbook(text, f"{name} (pinned)", CATALOGUE)
+        return self._bundles[sha256]
+
+    def _advance_one(self) -> bool:
+        """Go on with one run; False when none is due."""
+        with self.journal.read() as tx:
+            run = None if arming.is_paused(tx) is not None else runs.next_due(tx)
+        if run is None:
+            return False
+        try:
+            self._engine.advance(run)
+        except (Fenced, JournalError):
+            raise
+        except Exception as fault:  # noqa: BLE001 - one broken case must stop no other
+            log.exception("run=%s case=%s cannot be carried", run.id, run.case_id)
+            self._engine.fail(run, f"a fault of the program: {type(fault).__name__}")
+        return True
+
+    def _read_decisions(self) -> None:
+        """Look at the cards, but not more often than every few seconds."""
+        now = self.clock.monotonic()
+        if self._cards_read_at is not None and now - self._cards_read_at < CARDS_EVERY_S:
+            return
+        self._cards_read_at = now
+        self.cards.advance()
+
+    # -- ticks -------------------------------------------------------------------------------------
+
+    def tick(self, linger_s: float = LINGER_S) -> Tick:
+        """Poll each search once and do all that is due. Repeat: harmless, also side by side."""
+        if not self.journal.own():
+            return Tick(is_busy=True)
+        try:
+            self._begin_round()
+            self._until_quiet(self.clock.monotonic() + linger_s)
+            return self._end_round()
+        finally:
+            self.journal.disown()
+
+    def serve(self, should_stop: Callable[[], bool], on_tick: Callable[[Tick], None]) -> None:
+        """Tick until told to stop; the stop comes between two calls, and nothing is lost by it."""
+        while not should_stop():
+            if not self.journal.own():
+                on_tick(Tick(is_busy=True))
+                self.clock.sleep(MOST_SLEEP_S)
+                continue
+            self._begin_round()
+            until = self.clock.monotonic() + POLL_EVERY_S
+            while not should_stop() and self.clock.monotonic() < until:
+                if not self._turn():
+                    self.clock.sleep(self._nap_s(until))
+            on_tick(self._end_round())
+        self.journal.disown()
+
+    def _begin_round(self) -> None:
+        self._faults = []
+        lost = self.journal.lost_since_head()
+        if lost is not None:
+            log.error("journal: %s; it is not armed", lost)
+            self._faults.append(f"{lost}; the runner is not armed")
+            with self.journal.write() as tx:
+                arming.disarm(tx, lost)
+                tx.entry("journal_lost", {}, {"why": lost})
+            self.journal.note_head()
+        edr = (
+            self.roles.edr
+            if self.roles.has("edr") and self.config.mode is not Mode.OBSERVE
+            else None
+        )
+        self._faults += arming.refresh_proof(self.journal, self.config, edr)
+        self._cards_read_at = None
+        self.poller.begin()
+
+    def _until_quiet(self, deadline: float) -> None:
+        """Turn until nothing is due before the deadline."""
+        while True:
+            while self._turn():
+                pass
+            due = self._next_due_at()
+            left_s = deadline - self.clock.monotonic()
+            if due is None or (due - self.clock.now()).total_seconds() > left_s or left_s <= 0:
+                return
+            self.clock.sleep(self._nap_s(deadline))
+
+    def _nap_s(self, until: float) -> float:
+        """Until something is due, in short naps: a stop or a vote must not wait long."""
+        due = self._next_due_at()
+        left_s = max(until - self.clock.monotonic(), 0.0)
+        due_s = left_s if due is None else (due - self.clock.now()).total_seconds()
+        return min(max(due_s, 0.01), left_s, MOST_SLEEP_S)
+
+    def _turn(self) -> bool:
+        """Decisions first, then hits, then one run, then what follows; True when a run moved."""
+        self._read_decisions()
+        self.poller.advance()
+        if self._advance_one():
+            return True
+        self.followup.watch_ledger()
+        self.followup.report_cases()
+        return False
+
+    def _next_due_at(self) -> datetime | None:
+        with self.journal.read() as tx:
+            wake_at = runs.next_wake_at(tx) if arming.is_paused(tx) is None else None
+        times = (self.poller.next_due_at(), wake_at)
+        return min((at for at in times if at is not None), default=None)
+
+    def _end_round(self) -> Tick:
+        """Serve what the round left (cards, reports), then say what it came to."""
+        self._cards_read_at = None
+        self._read_decisions()
+        self.followup.report_cases()
+        self.journal.note_head()
+        errors = [
+            *self._faults,
+            *(f"search {name}: {why}" for name, why in self.poller.errors.items()),
+            *(f"question {name}: {why}" for name, why in self.cards.trouble.items()),
+            *(f"{name}: {why}" for name, why in self.followup.trouble.items()),
+        ]
+        if not errors:
+            errors += self._beat()
+        with self.journal.read() as tx:
+            people = approvals.count_waiting(tx)
+        return Tick(errors=tuple(errors), people=people, needs=tuple(needs_of(self.journal)))
+
+    def _beat(self) -> list[str]:
+        """Tell the heartbeat's receiver that the round was good."""
+        url = self.config.heartbeat_url
+        if url is None:
+            return []
+        try:
+            client = HttpClient(
+                "heartbeat", HttpSettings(base_url=url.reveal()), self._runtime, secrets=(url,)
+            )
+            client.send("POST", "", repeat=Repeat.SAFE, accept=(200, 201, 202, 204))
+        except ConnectorError as fault:
+            return [str(fault)]
+        return []
+
+
+def needs_of(journal: Journal) -> list[str]:
+    """What only a person can resolve, a sentence each with the command that does it."""
+    with journal.read() as tx:
+        parked = runs.parked_steps(tx)
+        found = []
+        for step in parked:
+            code = approvals.code_of(step.scope, step.key)
+            found.append(
+                f"nobody knows whether {step.key} of {step.scope} happened: look at the product, then "
+                f"run stockade resolve {code} happened|not|stop"
+            )
+    return found
