@@ -230,7 +230,7 @@ class _Reader:
             spec = self._catalogue.get(shape.do)
             # An action that the catalogue lacks is lint's finding.
             if spec is not None:
-                check_action(shape, spec, path, self._add)
+                check_action(shape, spec, path, self._root.find(path).keys, self._add)
             return Do(**common, **_do(shape))
         if isinstance(shape, shapes.IfShape):
             self._condition(shape.if_, (*path, "if"))

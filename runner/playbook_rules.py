@@ -5,7 +5,7 @@ One function a rule; `runner/playbook.py` calls them for each action that the ca
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from msgspec import UnsetType
 
@@ -24,10 +24,17 @@ def named(path: Path) -> str:
     return "".join(parts).removeprefix(".")
 
 
-def check_action(shape: DoShape, spec: ActionSpec, path: Path, add: Add) -> None:
-    """Report what the effect of `spec` forbids the step at `path`."""
+def check_action(
+    shape: DoShape, spec: ActionSpec, path: Path, given: Collection[str], add: Add
+) -> None:
+    """Report what the effect of `spec` forbids the step at `path`. `given` are the step's keys as
+    written: one that is faulty has been reported, and is not missing."""
     _asking(shape, spec, path, add)
     _targets(shape, spec, path, add)
+    if spec.takes_targets and "targets" not in given:
+        text = f"{named(path)}: `{shape.do}` needs `targets`"
+        mend = 'Add `targets: ["{{ host.target }}"]`, from edr.find_host.'
+        add(path, text, mend, "targets")
     if spec.takes_targets and isinstance(shape.targets, str) and isinstance(shape.max, UnsetType):
         text = f"{named(path)}: a list of targets needs `max`"
         add((*path, "targets"), text, "Add `max: 25`, or what you mean.", "max")
@@ -55,13 +62,9 @@ def _targets(shape: DoShape, spec: ActionSpec, path: Path, add: Add) -> None:
         if key in shape.with_:
             text = f"{named(path)}: targets do not stand in `with`"
             add((*path, "with", key), text, "Write `targets:` beside `do`.", "targets")
-    if isinstance(shape.targets, UnsetType):
-        text = f"{named(path)}: `{shape.do}` needs `targets`"
-        mend = 'Add `targets: ["{{ host.target }}"]`, from edr.find_host.'
-        add(path, text, mend, "targets")
-    elif isinstance(shape.targets, str):
+    if isinstance(shape.targets, str):
         _target(shape.targets, (*path, "targets"), path, add)
-    else:
+    elif isinstance(shape.targets, list):
         for number, target in enumerate(shape.targets):
             _target(target, (*path, "targets", number), path, add)
 
