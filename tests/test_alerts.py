@@ -83,8 +83,9 @@ def test_alert_id_with_configured_fields_rests_on_them() -> None:
 
 
 def test_alert_id_when_a_configured_field_is_missing_tells_rows_apart_by_all_fields() -> None:
-    one = alert_of({**HIT, "ProcessGuid": "-"}, identity=("ProcessGuid",))
-    other = alert_of({**HIT, "ProcessGuid": "-", "user": "bob"}, identity=("ProcessGuid",))
+    identity = ("Computer", "ProcessGuid")
+    one = alert_of({**HIT, "ProcessGuid": "-"}, identity=identity)
+    other = alert_of({**HIT, "ProcessGuid": "-", "user": "bob"}, identity=identity)
     assert one.id != other.id
 
 
@@ -99,6 +100,7 @@ def test_alert_id_by_all_fields_leaves_out_what_changes_between_runs() -> None:
     [
         ({"a": "x", "b": "y"}, {"a": "xb", "": "y"}),
         ({"a": ["x", "y"]}, {"a": ["xy"]}),
+        ({"a": ["x", "y"]}, {"a": ["xy", ""]}),
         ({"a": ["x", "y"]}, {"a": "x|y"}),
         ({"a": ["x"], "b": []}, {"a": [], "b": ["x"]}),
         ({"a": "\ud83d"}, {"a": "\\ud83d"}),

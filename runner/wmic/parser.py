@@ -84,17 +84,11 @@ def read_format_switches(cmdline: str) -> tuple[FormatSwitch, ...]:
 def _quoted_spans(line: str) -> list[tuple[int, int]]:
     """Position of each opening quote and of its closer. A quote that nothing closes is a letter."""
     spans: list[tuple[int, int]] = []
-    unclosed: set[re.Pattern[str]] = set()
     at = 0
     while opening := _QUOTE.search(line, at):
         at = opening.end()
-        closer = _CLOSER_OF[opening[0]]
-        if closer in unclosed:
-            continue
-        closing = closer.search(line, at)
-        if closing is None:
-            unclosed.add(closer)
-        else:
+        # It fails at most once for each kind of quote: then the line holds no other of its kind.
+        if closing := _CLOSER_OF[opening[0]].search(line, at):
             spans.append((opening.start(), closing.start()))
             at = closing.end()
     return spans
