@@ -13,8 +13,8 @@ from connectors.base import ROLES, Connector, actions_of
 from connectors.http import HttpSettings
 from connectors.model import Secret
 from connectors.registry import CONNECTORS
-from runner import config_types as made
 from runner import config_shapes as shapes
+from runner import config_types as made
 from runner.schema import closest, decode
 from runner.yaml_reader import Node, Report
 from runner.yaml_reader import Path as Where

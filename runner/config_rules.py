@@ -12,8 +12,8 @@ from typing import cast
 
 from connectors.base import ROLES, Effect
 from connectors.model import SavedSearch, Secret
-from runner import config_types as made
 from runner import config_shapes as shapes
+from runner import config_types as made
 from runner.config_connectors import ConnectorRules, Reading, is_loopback, is_url
 from runner.schema import closest, decode
 from runner.yaml_reader import Node, Report, read_yaml
@@ -133,13 +133,17 @@ class _Rules:
             if name not in present:
                 text = f"roles.{role}: there is no connector `{name}`"
                 self._reading.add(("roles", role), text, closest(name, present), "role")
-            elif name in self._connectors.classes and self._connectors.classes[name].ROLE != role:
-                text = f"roles.{role}: the connector `{name}` is of role {self._connectors.classes[name].ROLE}"
+            elif (found := self._role_of(name)) not in (role, None):
+                text = f"roles.{role}: the connector `{name}` is of role {found}"
                 self._reading.add(
                     ("roles", role), text, f"Bind a connector of role {role}.", "role"
                 )
         self._missing_roles(bound)
         return bound
+
+    def _role_of(self, connector: str) -> str | None:
+        cls = self._connectors.classes.get(connector)
+        return cls.ROLE if cls else None
 
     def _missing_roles(self, bound: Mapping[str, str]) -> None:
         mode = self._reading.shape.mode
@@ -204,7 +208,8 @@ class _Rules:
             )
         if not shape.approvers:
             if self._reading.shape.mode is not made.Mode.OBSERVE and not is_faulty:
-                text = f"approvals.approvers names nobody, and mode {self._reading.shape.mode.value} asks"
+                mode = self._reading.shape.mode.value
+                text = f"approvals.approvers names nobody, and mode {mode} asks"
                 mend = "Name at least one of the people: an empty list is not everybody."
                 self._reading.add(("approvals", "approvers"), text, mend, "approver")
         elif shape.quorum > distinct:

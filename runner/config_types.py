@@ -45,8 +45,8 @@ class ConnectorConfig(Struct, frozen=True, kw_only=True):
 
 
 class SearchConfig(Struct, frozen=True, kw_only=True):
-    """A saved search to poll. `identity` are the row's fields that make two rows one alert; `fields`
-    says for each field of an alert which fields of a row may hold it, in order of preference."""
+    """A saved search to poll. `identity` are the row's fields that make two rows one alert;
+    `fields` says for each fact of an alert which fields of a row may hold it, best first."""
 
     name: str
     saved_search: SavedSearch

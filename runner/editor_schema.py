@@ -1,5 +1,6 @@
-"""JSON Schemas of the configuration and of playbooks, for editors: made from the very shapes that the
-reader uses, so that they cannot drift from it.
+"""JSON Schemas of the configuration and of playbooks, for editors.
+
+They are made from the very shapes that the reader uses, so that they cannot drift from it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What an expression is worth: Jinja2's grammar, evaluated here on its syntax tree.
 
-Jinja2 parses; nothing is compiled to Python, so there is no sandbox to break out of. What the tables
-below do not name does not exist: no calls, no attributes, no statements. Types are strict where
-Jinja2 is not: `and`, `or`, `not` and `if` take booleans, a comparison takes two values of one kind,
+Jinja2 parses; nothing is compiled to Python, so there is no sandbox to break out of. What the
+tables below do not name does not exist: no calls, no attributes, no statements. Types are strict
+where Jinja2 is not: `and`, `or`, `not` and `if` take booleans, a comparison takes two values of one kind,
 and what is missing is an error. `runner/template.py` is the only caller.
 """
 
@@ -181,7 +181,8 @@ def _holds(sign: str, left: object, right: object) -> bool:
 
 
 def _filter(node: nodes.Filter, scope: Scope) -> object:
-    assert node.node is not None
+    if node.node is None:
+        raise Refused("a filter without a value")
     arguments = [evaluate(argument, scope) for argument in node.args]
     if node.name == "default":
         return _default(node.node, arguments[0], scope)

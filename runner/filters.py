@@ -46,9 +46,9 @@ def bounded(value: object) -> object:
 
 
 def number(value: object, what: str) -> int | float:
-    need(value, "a number", what)
-    assert isinstance(value, int | float)
-    return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    raise Refused(f"{what} needs a number, and got {kind_of(value)}")
 
 
 def contains(holder: object, value: object) -> bool:

@@ -21,19 +21,7 @@ Finding = tuple[str, str, str]
 
 ALWAYS_GIVEN = ("id", "siem", "search", "raw", "host_candidates", "addresses", "conflicts")
 """Fields of an alert that are never null."""
-CASE_FIELDS = (
-    "id",
-    "key",
-    "status",
-    "alert_count",
-    "first_at",
-    "last_at",
-    "assessment",
-    "verdict",
-    "ticket",
-    "linked",
-    "revision",
-)
+CASE_FIELDS = ("id", "host", "search")
 
 
 class State(Struct, frozen=True):
@@ -110,6 +98,8 @@ class Names:
             yield from self._alert(ref, may_be_empty)
         elif ref.name == "case":
             yield from _field("case", ref, CASE_FIELDS)
+            if ref.path == ("host",) and not may_be_empty:
+                yield _may_be_empty("case.host")
         elif ref.name == "steps":
             yield from self._status(ref, state)
         elif ref.name not in self._steps:
@@ -126,9 +116,7 @@ class Names:
         if len(ref.path) != 1 or ref.path[0] not in fields:
             return
         if ref.path[0] not in ALWAYS_GIVEN and not may_be_empty:
-            name = f"alert.{ref.path[0]}"
-            mend = f"Write {{{{ {name} | default('unknown') }}}}."
-            yield "SP106", f"`{name}` may be empty", mend
+            yield _may_be_empty(f"alert.{ref.path[0]}")
 
     def _status(self, ref: Reference, state: State) -> Iterator[Finding]:
         if len(ref.path) != 2 or ref.path[1] != "status":
@@ -170,6 +158,11 @@ class Names:
 
 
 _CLOSED = (ValueType.TEXT, ValueType.NUMBER, ValueType.BOOLEAN, ValueType.LIST, ValueType.TARGETS)
+
+
+def _may_be_empty(name: str) -> Finding:
+    mend = f"Write {{{{ {name} | default('unknown') }}}}."
+    return "SP106", f"`{name}` may be empty", mend
 
 
 def _field(name: str, ref: Reference, known: tuple[str, ...]) -> Iterator[Finding]:

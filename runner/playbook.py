@@ -49,7 +49,8 @@ __all__ = [
 
 T = TypeVar("T")
 
-RESERVED_IDS = frozenset("alert case steps true false none and or not in is if else".split())
+_WORDS_OF_EXPRESSIONS = ("true", "false", "none", "and", "or", "not", "in", "is", "if", "else")
+RESERVED_IDS = frozenset({"alert", "case", "inputs", "steps", *_WORDS_OF_EXPRESSIONS})
 """Names that an expression already understands."""
 
 

@@ -1,5 +1,6 @@
-"""What may stand in a playbook's file, key by key: the definition that the reader, the editor's schema
-and the docs test share.
+"""What may stand in a playbook's file, key by key.
+
+The definition that the reader, the editor's schema and the docs test share.
 
 Optional keys are unset when they are absent, and never null: an empty `when:` is a fault, because a
 condition that was lost must not read as "always".

@@ -223,7 +223,7 @@ def _rebuilt(info: Any) -> Any:
         return Literal[tuple(info.values)]
     from typing import Annotated
 
-    base = {"StrType": str, "IntType": int, "FloatType": float, "BoolType": bool}.get(kind, None)
+    base = {"StrType": str, "IntType": int, "FloatType": float, "BoolType": bool}.get(kind)
     names = ("gt", "ge", "lt", "le", "min_length", "max_length", "pattern")
     limits = {name: getattr(info, name, None) for name in names}
     limits = {name: limit for name, limit in limits.items() if limit is not None}

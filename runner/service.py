@@ -85,6 +85,7 @@ class Service:
         names = {
             "alert": plain(ctx.alert),
             "case": {"id": case.id, "host": case.host, "search": case.search},
+            "inputs": ctx.run.inputs,
         }
 
         async def do(step: Do, path: str, inputs: dict[str, Any], targets: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What a template or a condition is worth: strict values, one pass, and no path back from data to code.
+"""What a template or a condition is worth: strict values, one pass, no path from data to code.
 
 Jinja2's grammar, expressions only. Only a playbook's own text is parsed: values from the scope are
 data. A text without braces never loads jinja2, so that an idle poll does not pay for it. What an
@@ -202,8 +202,8 @@ def _parts(template: nodes.Template) -> Iterator[str | nodes.Expr]:
     from jinja2 import nodes
 
     for statement in template.body:
-        # Statements are refused by their mark, so that the parser makes outputs only.
-        assert isinstance(statement, nodes.Output)
+        if not isinstance(statement, nodes.Output):
+            raise Refused("only expressions may be used")
         for part in statement.nodes:
             yield part.data if isinstance(part, nodes.TemplateData) else part
 
@@ -216,8 +216,8 @@ def _references(node: nodes.Node, is_guarded: bool) -> Iterator[Reference]:
         yield Reference(chain[0], chain[1:], is_guarded)
         return
     if isinstance(node, nodes.Filter | nodes.Test) and node.name in _GUARDS:
-        assert node.node is not None
-        yield from _references(node.node, True)
+        if node.node is not None:
+            yield from _references(node.node, True)
         for argument in node.args:
             yield from _references(argument, is_guarded)
         return

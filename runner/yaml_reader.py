@@ -1,9 +1,9 @@
 """How a YAML file is read strictly: plain values with their places, and every fault at once.
 
 The one reader of configuration and playbooks. It builds its tree from libyaml's events instead of
-`yaml.compose`: depth and the size that aliases expand to are refused while reading, before anything
-recursive sees them. It refuses duplicate keys, merge keys, tags, tabs, invisible characters, and the
-words and numbers that YAML 1.1 and 1.2 read differently. It knows nothing of what a file means.
+`yaml.compose`: depth and the size that aliases expand to are refused while reading, before
+anything recursive sees them. It refuses duplicate keys, merge keys, tags, tabs, invisible
+characters, and what YAML 1.1 and 1.2 read differently. It knows nothing of what a file means.
 """
 
 from __future__ import annotations
@@ -85,12 +85,14 @@ class Node(Struct, kw_only=True):
         node = self
         for part in path:
             children = node.value
-            if isinstance(children, dict) and isinstance(part, str) and part in children:
-                node = children[part]
+            below = None
+            if isinstance(children, dict):
+                below = children.get(str(part))
             elif isinstance(children, list) and isinstance(part, int) and part < len(children):
-                node = children[part]
-            else:
+                below = children[part]
+            if below is None:
                 break
+            node = below
         return node
 
 
@@ -124,8 +126,7 @@ def read_yaml(text: str, report: Report) -> Node | None:
         report.add((1, 1), "the file is not UTF-8", "Save it as UTF-8.", "yaml-encoding")
         return None
     if size_bytes > MAX_FILE_BYTES:
-        mend = f"Keep it under {MAX_FILE_BYTES // 1024} KiB."
-        report.add((1, 1), "the file is too large", mend, "yaml-size")
+        report.add((1, 1), "the file is too large", "At most 512 KiB.", "yaml-size")
         return None
     text = _without_invisible(text, report)
     try:
@@ -139,8 +140,7 @@ def read_yaml(text: str, report: Report) -> Node | None:
         mend = "Mend the YAML here; what follows was not read."
         report.add(place, f"this is not YAML: {what}", mend, "yaml-syntax")
     except yaml.YAMLError:
-        mend = "Remove what is no text."
-        report.add((1, 1), "the file holds bytes that YAML forbids", mend, "yaml-syntax")
+        report.add((1, 1), "this is not YAML", "Remove what is no text.", "yaml-syntax")
     return None
 
 
@@ -196,6 +196,8 @@ class _Builder:
     def _take(self, event: Event) -> None:
         mark = event.start_mark
         place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        if getattr(event, "tag", None) is not None:
+            self._report.add(place, "a tag", "Remove it; values need no tags.", "yaml-tag")
         if isinstance(event, ScalarEvent):
             self._scalar(event, place)
         elif isinstance(event, CollectionStartEvent):
@@ -215,7 +217,6 @@ class _Builder:
         raise _Refused
 
     def _start(self, event: CollectionStartEvent, place: tuple[int, int]) -> None:
-        self._tag(event.tag, place)
         if self._awaits_key():
             self._refuse(place, "a key that is no text", "Write a plain word.", "yaml-key")
         if len(self._open) >= MAX_DEPTH:
@@ -230,7 +231,6 @@ class _Builder:
         )
 
     def _scalar(self, event: ScalarEvent, place: tuple[int, int]) -> None:
-        self._tag(event.tag, place)
         if self._awaits_key():
             self._key(event.value, event.style, place)
             return
@@ -284,10 +284,6 @@ class _Builder:
                 holder.node.keys.setdefault(holder.key, holder.key_place)
             holder.key = None
 
-    def _tag(self, tag: str | None, place: tuple[int, int]) -> None:
-        if tag is not None:
-            self._report.add(place, "a tag", "Remove it; values need no tags.", "yaml-tag")
-
     def _resolve(self, text: str, place: tuple[int, int]) -> Scalar | Faulty:
         """A plain scalar's value. Dates, times and addresses stay text."""
         if text in _WORDS:
@@ -315,7 +311,9 @@ class _Builder:
 
 
 _WORDS: dict[str, Scalar] = {"true": True, "false": False, "null": None, "~": None, "": None}
-_SURPRISES = frozenset("yes no on off y n true false null .inf -.inf +.inf .nan".split())
+_SURPRISES = frozenset({"yes", "no", "on", "off", "y", "n", "true", "false", "null"}) | frozenset(
+    {".inf", "-.inf", "+.inf", ".nan"}
+)
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,14}")
 _DECIMAL = re.compile(r"-?[0-9]{1,15}\.[0-9]{1,15}")
 # What YAML 1.1 or 1.2 would take for a number, sexagesimals (12:30:00) left out: those stay text.

@@ -1,0 +1,118 @@
+"""What is missing, before the night when it is needed: configuration, permissions, playbooks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from connectors.errors import ConnectorError
+from connectors.model import CheckResult
+from runner import arming
+from runner.catalogue import CATALOGUE
+from runner.config import Config, Mode
+from runner.effects import plain
+from runner.journal import Journal
+from runner.lint import lint_text
+from runner.playbook import find_playbook, shipped_playbooks
+from runner.protected import read_protected
+from runner.service import Service
+from runner.views import Result
+from runner.yaml_reader import Fault
+
+
+def check(service: Service) -> Result:
+    """Try everything that the configuration needs, changing nothing; exit code 1 when a part is bad."""
+    config = service.config
+    found = [CheckResult(what="configuration", ok=True)]
+    found += [CheckResult(what="configuration", ok=False, mend=text) for text in config.warnings]
+    found += _playbooks(config)
+    for role in sorted(config.roles):
+        found += _connector(service, role)
+    found += _protection(service)
+    found += _standing(service.journal, config)
+    lines = [f"{'ok  ' if one.ok else 'BAD '} {one.what}" + _mend(one) for one in found]
+    is_good = all(one.ok for one in found)
+    return Result(code=0 if is_good else 1, data=plain(found), text="\n".join(lines))
+
+
+def _mend(one: CheckResult) -> str:
+    return f": {one.mend}" if one.mend else ""
+
+
+def _connector(service: Service, role: str) -> list[CheckResult]:
+    name = service.config.roles[role]
+    try:
+        results: Sequence[CheckResult] = service.roles.connector(role).check()
+    except ConnectorError as fault:
+        return [CheckResult(what=f"{role} ({name})", ok=False, mend=str(fault))]
+    return [
+        CheckResult(what=f"{role} ({name}): {one.what}", ok=one.ok, mend=one.mend)
+        for one in results
+    ]
+
+
+def _playbooks(config: Config) -> list[CheckResult]:
+    results = []
+    for search in config.searches.values():
+        what = f"playbook {search.playbook}"
+        try:
+            text, file = find_playbook(search.playbook, config.playbook_dir)
+        except KeyError:
+            mend = f"search {search.name} names it, and it is nowhere; look at playbook_dir"
+            results.append(CheckResult(what=what, ok=False, mend=mend))
+            continue
+        faults = lint_text(text, file, CATALOGUE)
+        if not faults:
+            results.append(CheckResult(what=what, ok=True))
+        results += [CheckResult(what=what, ok=False, mend=str(fault)) for fault in faults]
+    return results
+
+
+def _protection(service: Service) -> list[CheckResult]:
+    config = service.config
+    protected = read_protected(config.guards.protected_file)
+    if config.mode is Mode.OBSERVE and config.guards.protected_file is None:
+        return []
+    faults = list(protected.faults)
+    if not faults and service.roles.has("edr"):
+        try:
+            faults = arming.prove_protection(protected, service.roles.edr)
+        except ConnectorError as fault:
+            faults = [str(fault)]
+    if faults:
+        return [CheckResult(what="protected assets", ok=False, mend=text) for text in faults]
+    return [CheckResult(what="protected assets", ok=True)]
+
+
+def _standing(journal: Journal, config: Config) -> list[CheckResult]:
+    if config.mode is not Mode.ACT:
+        return [CheckResult(what=f"mode {config.mode}", ok=True)]
+    with journal.read() as tx:
+        armed = arming.arming(tx)
+    if armed is None:
+        mend = "not armed: nothing is contained before stockade arm --reason …"
+        return [CheckResult(what="mode act", ok=False, mend=mend)]
+    return [CheckResult(what=f"mode act, armed by {armed.actor}: {armed.reason}", ok=True)]
+
+
+def lint_files(paths: Sequence[Path]) -> Result:
+    """Lint playbook files; without any, the shipped ones. Exit code 1 when there is a finding."""
+    faults: list[Fault] = []
+    texts = {str(path): path for path in paths}
+    count = len(texts)
+    for file, path in texts.items():
+        try:
+            faults += lint_text(path.read_text(encoding="utf-8"), file, CATALOGUE)
+        except (OSError, UnicodeDecodeError) as error:
+            why = getattr(error, "strerror", None) or "is not UTF-8 text"
+            faults.append(
+                Fault(file=file, line=1, column=1, code="file", text=str(why), mend="Name a file.")
+            )
+    if not paths:
+        shipped = shipped_playbooks()
+        count = len(shipped)
+        for name, text in shipped.items():
+            faults += lint_text(text, f"{name} (shipped)", CATALOGUE)
+    lines = [str(fault) for fault in faults] or [f"{count} playbook(s), no findings"]
+    data = {"playbooks": count, "findings": [plain(fault) for fault in faults]}
+    return Result(code=1 if faults else 0, data=data, text="\n".join(lines))

@@ -1,0 +1,250 @@
+"""The command line: arguments, exit codes, the real clock; everything is built here, once.
+
+Exit codes: 0 done (also while waiting); 1 a part of the job could not be done, or a check found
+something; 2 wrong usage or configuration; with `run --detailed-exit-code` 3 while people are waited
+for, and 4 when a person is needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import logging
+import os
+import pwd
+import re
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import runner
+
+if TYPE_CHECKING:
+    from runner.config import Config
+    from runner.journal import Journal
+    from runner.service import Service
+    from runner.views import Result
+
+
+class SystemClock:
+    """The machine's own time."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+def login_name() -> str:
+    """Who runs the command, by the system's own records, not by an environment variable."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid {os.getuid()}"
+
+
+# -- arguments -------------------------------------------------------------------------------------
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Every command and its options."""
+    parser = argparse.ArgumentParser(
+        prog="stockade",
+        description="Turn a Splunk hit into a contained host, with people's consent.",
+    )
+    parser.add_argument("--version", action="version", version=f"stockade {runner.__version__}")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("-c", "--config", type=Path, default=Path("config.yaml"), metavar="FILE")
+    common.add_argument("--json", action="store_true", help="print one JSON object")
+    common.add_argument("-v", "--verbose", action="store_true", help="log each step")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, text: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=text, description=text, parents=[common])
+
+    run = command("run", "do one tick: poll, decide, advance, follow up (for cron)")
+    run.add_argument("--detailed-exit-code", action="store_true")
+    command("serve", "tick until stopped (for a service)")
+    command("check", "try each permission that the configuration needs, changing nothing")
+    lint = command("lint", "prove playbooks without running them; the shipped ones by default")
+    lint.add_argument("files", nargs="*", type=Path, metavar="PLAYBOOK")
+    command("cases", "list the newest cases")
+    command("show", "show one case").add_argument("case", metavar="CASE")
+    status = command("status", "show the runner's state")
+    status.add_argument("--max-age", type=_duration, metavar="5m", help="exit 1 when dead or blind")
+    arm = command("arm", "allow acting on the alerts that come from now on")
+    arm.add_argument("--reason", required=True)
+    pause = command("pause", "store hits, and do nothing else")
+    pause.add_argument("--reason", required=True)
+    command("resume", "end a pause")
+    release = command("release", "ask to let an isolated device back on the network")
+    release.add_argument("host", metavar="HOST")
+    release.add_argument("--reason", required=True)
+    release.add_argument("--case", metavar="CASE", help="drop this case's hold only")
+    resolve = command("resolve", "say what happened where no product can")
+    resolve.add_argument("code", metavar="CODE")
+    resolve.add_argument("said", choices=("happened", "not", "stop"))
+    audit = command("audit", "prove the journal")
+    audit.add_argument("what", choices=("verify",))
+    demo = command("demo", "do the whole job against emulated products, on recorded events")
+    demo.add_argument("--unattended", action="store_true", help="the emulated responder says yes")
+    demo.add_argument("--deny", action="store_true", help="the emulated responder says no")
+    demo.add_argument("--state", type=Path, default=Path("demo-state"), metavar="DIR")
+    return parser
+
+
+def _duration(text: str) -> timedelta:
+    match = re.fullmatch(r"(\d{1,6})([smhd])", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no duration; write 30s, 5m, 2h or 1d")
+    units = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+    return timedelta(**{units[match[2]]: int(match[1])})
+
+
+# -- main ------------------------------------------------------------------------------------------
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code."""
+    # A short-lived process gains nothing from collecting cycles.
+    gc.disable()
+    arguments = build_parser().parse_args(argv)
+    logging.basicConfig(
+        level=logging.INFO if arguments.verbose else logging.ERROR,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+        stream=sys.stderr,
+    )
+    try:
+        result = _dispatch(arguments)
+    except BrokenPipeError:
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; everything that was done is in the journal", file=sys.stderr)
+        return 130
+    return _print(result, is_json=arguments.json)
+
+
+def _print(result: Result, *, is_json: bool) -> int:
+    if is_json:
+        print(json.dumps(result.data, indent=2))
+    elif result.text:
+        print(result.text, file=sys.stdout if result.code in (0, 3) else sys.stderr)
+    return result.code
+
+
+def _dispatch(arguments: argparse.Namespace) -> Result:
+    from runner.views import Result
+
+    if arguments.command == "lint":
+        from runner.checks import lint_files
+
+        return lint_files(arguments.files)
+    if arguments.command == "demo":
+        from runner.demo import run_demo
+
+        return run_demo(arguments, SystemClock())
+    from runner.config import ConfigFaults, load_config
+    from runner.journal import Fenced, Journal, JournalError
+
+    try:
+        config = load_config(arguments.config, os.environ)
+        journal = Journal(config.state_dir, SystemClock(), actor=login_name())
+        return _with_journal(arguments, config, journal)
+    except ConfigFaults as refused:
+        data = {"error": [str(fault) for fault in refused.faults]}
+        return Result(code=2, data=data, text="\n".join(data["error"]))
+    except (JournalError, Fenced) as fault:
+        return Result(code=1, data={"error": str(fault)}, text=str(fault))
+
+
+def _with_journal(arguments: argparse.Namespace, config: Config, journal: Journal) -> Result:
+    try:
+        reading = _reading_command(arguments, config, journal)
+        return reading or _service_command(arguments, build_service(config, journal))
+    finally:
+        journal.close()
+
+
+def _reading_command(
+    arguments: argparse.Namespace, config: Config, journal: Journal
+) -> Result | None:
+    """The commands that need no product."""
+    from runner import commands, views
+    from runner.resolve import Said
+
+    match arguments.command:
+        case "cases":
+            return views.list_cases(journal)
+        case "show":
+            return views.show_case(journal, config, arguments.case)
+        case "status":
+            return views.show_status(journal, config, arguments.max_age)
+        case "pause":
+            return commands.pause(journal, login_name(), arguments.reason)
+        case "resume":
+            return commands.resume(journal, login_name())
+        case "release":
+            return commands.release(
+                journal, config, arguments.host, arguments.reason, login_name(), arguments.case
+            )
+        case "resolve":
+            return commands.resolve_code(
+                journal, arguments.code, Said(arguments.said), login_name()
+            )
+        case "audit":
+            return commands.audit_verify(journal)
+    return None
+
+
+def build_service(config: Config, journal: Journal) -> Service:
+    """Wire the runner to the real world."""
+    from connectors.http import Runtime
+    from runner.service import Service
+
+    return Service(config, journal, Runtime(clock=SystemClock(), emulated=config.emulated))
+
+
+def _service_command(arguments: argparse.Namespace, service: Service) -> Result:
+    """The commands that speak to products."""
+    from runner import commands
+
+    match arguments.command:
+        case "run":
+            return commands.run_once(service, is_detailed=arguments.detailed_exit_code)
+        case "arm":
+            return commands.arm(service, login_name(), arguments.reason)
+        case "check":
+            from runner.checks import check
+
+            return check(service)
+    return _serve(service)
+
+
+def _serve(service: Service) -> Result:
+    from runner import commands
+    from runner.service import Tick
+
+    stops: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, _frame: stops.append(received))
+
+    def show(tick: Tick) -> None:
+        text = commands.tick_text(tick)
+        if text:
+            print(text, file=sys.stderr, flush=True)
+
+    gc.enable()
+    return commands.serve(service, lambda: bool(stops), show)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,178 @@
+"""The commands that change something: run, serve, arm, pause, resume, release, resolve."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from connectors.errors import ConnectorError
+from runner import arming
+from runner.audit import verify
+from runner.catalogue import CATALOGUE
+from runner.config import Config, Mode
+from runner.context import Target
+from runner.effects import plain
+from runner.hostname import is_same_host
+from runner.journal import Journal, Tx, cases, ledger, runs
+from runner.journal.records import LedgerRow
+from runner.playbook import read_playbook
+from runner.protected import read_protected
+from runner.resolve import Said, find_parked, resolve
+from runner.routing import start_run
+from runner.service import LINGER_S, Service, Tick
+from runner.views import Result
+
+WAITING_CODE = 3
+PERSON_CODE = 4
+
+RELEASE = """\
+playbook: release-host
+description: A person asked on the command line to let an isolated device back on the network.
+steps:
+  - id: release
+    do: edr.release_host
+    targets: ["{{ inputs.target }}"]
+    with: {reason: "{{ inputs.reason }}"}
+"""
+
+
+def run_once(service: Service, *, is_detailed: bool, linger_s: float = LINGER_S) -> Result:
+    """One tick. Exit codes: 0 also while waiting; 1 when a part of the job could not be done; with
+    the detailed codes 3 while people are waited for, 4 when a person is needed."""
+    tick = service.tick(linger_s)
+    return Result(code=_code(tick, is_detailed=is_detailed), data=plain(tick), text=tick_text(tick))
+
+
+def _code(tick: Tick, *, is_detailed: bool) -> int:
+    if is_detailed and tick.needs:
+        return PERSON_CODE
+    if tick.errors:
+        return 1
+    return WAITING_CODE if is_detailed and tick.people else 0
+
+
+def tick_text(tick: Tick) -> str:
+    """What a tick came to, as lines; nothing when there is nothing to say."""
+    if tick.is_busy:
+        return "another runner is at work on this state folder"
+    lines = [*tick.errors, *(f"A PERSON IS NEEDED: {need}" for need in tick.needs)]
+    if tick.people:
+        lines.append(f"{tick.people} question(s) wait for people")
+    return "\n".join(lines)
+
+
+def serve(
+    service: Service, should_stop: Callable[[], bool], on_tick: Callable[[Tick], None]
+) -> Result:
+    """Run until told to stop."""
+    service.serve(should_stop, on_tick)
+    return Result(code=0, data={"stopped": True}, text="stopped")
+
+
+def arm(service: Service, actor: str, reason: str) -> Result:
+    """Allow acting on the alerts that come from now on; refused while the protection is unproved."""
+    config = service.config
+    if config.mode is not Mode.ACT:
+        text = f"the configuration says mode: {config.mode}; set mode: act first"
+        return Result(code=2, data={"error": text}, text=text)
+    try:
+        protected = read_protected(config.guards.protected_file)
+        faults = arming.prove_protection(protected, service.roles.edr)
+    except ConnectorError as fault:
+        faults = [str(fault)]
+    if faults:
+        return Result(code=1, data={"error": faults}, text="not armed: " + "; ".join(faults))
+    arming.refresh_proof(service.journal, config, service.roles.edr)
+    with service.journal.write(actor) as tx:
+        armed = arming.arm(tx, actor, reason)
+    service.journal.note_head()
+    text = f"armed by {actor}: alerts after number {armed.after_alert} may be acted on"
+    return Result(code=0, data=plain(armed), text=text)
+
+
+def pause(journal: Journal, actor: str, reason: str) -> Result:
+    with journal.write(actor) as tx:
+        arming.pause(tx, actor, reason)
+    text = "paused: hits are stored, and nothing else is done before stockade resume"
+    return Result(code=0, data={"paused": reason}, text=text)
+
+
+def resume(journal: Journal, actor: str) -> Result:
+    with journal.write(actor) as tx:
+        arming.resume(tx, actor)
+    return Result(code=0, data={"paused": None}, text="resumed")
+
+
+def release(
+    journal: Journal, config: Config, host: str, reason: str, actor: str, case_id: str | None
+) -> Result:
+    """Ask to let a device back: the same door, guards and people as for an isolation."""
+    with journal.write(actor) as tx:
+        rows = [row for row in ledger.standing(tx) if _is_named(row, host)]
+        if len(rows) != 1:
+            return _not_one(rows, host)
+        holder = case_id or rows[0].holders[0]
+        if holder not in rows[0].holders:
+            text = f"{holder} does not hold {host}; its holders are {', '.join(rows[0].holders)}"
+            return Result(code=2, data={"error": text}, text=text)
+        run_id = _start_release(tx, rows[0], holder, reason, requester(config, actor), case_id)
+    text = f"release of {host} is asked for under {holder}; the runner puts the question"
+    return Result(code=0, data={"run": run_id, "case": holder}, text=text)
+
+
+def _is_named(row: LedgerRow, host: str) -> bool:
+    return host == row.device.device_id or is_same_host(host, row.device.hostname)
+
+
+def _not_one(rows: list[LedgerRow], host: str) -> Result:
+    ids = ", ".join(row.device.device_id for row in rows)
+    text = (
+        f"{len(rows)} devices named {host} are isolated; name one id: {ids}"
+        if rows
+        else f"{host} is not isolated through this runner; stockade status lists what is"
+    )
+    return Result(code=2, data={"error": text}, text=text)
+
+
+def requester(config: Config, actor: str) -> str:
+    """The person behind a login, by configuration; else the login itself."""
+    for person in config.people.values():
+        if person.os_user == actor:
+            return person.name
+    return f"login {actor}"
+
+
+def _start_release(
+    tx: Tx, row: LedgerRow, holder: str, reason: str, by: str, case_id: str | None
+) -> str:
+    playbook = read_playbook(RELEASE, "release-host (built in)", CATALOGUE)
+    case = cases.read(tx, holder)
+    generation = 1 + len(runs.of_case(tx, holder))
+    run = start_run(tx, holder, case.alert_id, playbook, generation=generation, requested_by=by)
+    target = Target(proved=True, proof=f"it was isolated under {holder}", devices=(row.device,))
+    inputs = {"target": plain(target), "reason": reason, "is_whole": case_id is None}
+    runs.save(tx, msgspec.structs.replace(run, inputs=inputs))
+    return run.id
+
+
+def resolve_code(journal: Journal, code: str, said: Said, actor: str) -> Result:
+    """A person's word on what happened."""
+    with journal.write(actor) as tx:
+        step = find_parked(tx, code)
+        if step is None:
+            text = f"nothing with the code {code} waits for a person; stockade status lists it"
+            return Result(code=2, data={"error": text}, text=text)
+        resolve(tx, step, said, actor)
+    text = f"{step.key}: noted «{said}»; the runner goes on from there"
+    return Result(code=0, data={"scope": step.scope, "step": step.key, "said": said}, text=text)
+
+
+def audit_verify(journal: Journal) -> Result:
+    """Exit code 1 when the chain is broken anywhere."""
+    with journal.read() as tx:
+        verdict = verify(tx)
+    text = "\n".join(verdict.faults) or (
+        f"{verdict.entries} entries, unbroken, {verdict.erased} payloads erased; head {verdict.head}"
+    )
+    return Result(code=1 if verdict.faults else 0, data=plain(verdict), text=text)
