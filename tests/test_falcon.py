@@ -586,13 +586,13 @@ def test_read_when_the_body_is_no_envelope_then_unavailable(
         falcon.read_device(A)
 
 
-def test_read_when_forbidden_then_all_three_causes_are_named(
-    api: RequestsMock, falcon: Falcon
-) -> None:
+def test_read_when_forbidden_then_all_causes_are_named(api: RequestsMock, falcon: Falcon) -> None:
     sign_in(api)
     refusal = fault(403, "access denied, authorization failed")
     api.post(RECORDS, status=403, json=body(errors=[refusal]))
-    with pytest.raises(AuthFailed, match=r"authorization failed.*scope.*allow list.*customer id"):
+    with pytest.raises(
+        AuthFailed, match=r"authorization failed.*scope.*secret.*allow list.*customer id"
+    ):
         falcon.read_device(A)
 
 

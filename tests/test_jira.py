@@ -6,93 +6,32 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import msgspec
 import pytest
 import requests
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from jsonschema import Draft4Validator
-from openapi_core import OpenAPI
-from openapi_core.contrib.requests import RequestsOpenAPIRequest
 from openapi_core.validation.request.exceptions import InvalidRequestBody
 from responses import RequestsMock
 from responses.matchers import header_matcher, json_params_matcher, query_param_matcher
 
-from connectors.document import Block, Bullets, Code, Document, Heading, Paragraph, Table
+from connectors.document import Block, Code, Document, Paragraph
 from connectors.errors import AuthFailed, NotFound, OutcomeUnknown, Rejected, Unavailable
 from connectors.http import HttpSettings, Runtime
 from connectors.model import Secret, TicketDraft, TicketRef, TicketStatus
-from connectors.tickets.adf import MAX_UNITS, adf_of, last_paragraph, units
+from connectors.tickets.adf import adf_of, units
 from connectors.tickets.jira import Jira, correlation_label
 from tests.fake_clock import FakeClock
+from tests.jira_documents import ADF, BASE, assert_in_vendor_document
 from tests.strict_responses import StrictRegistry
 
-BASE = "https://jira.example.test"
 ISSUES = f"{BASE}/rest/api/3/issue"
 SEARCH = f"{BASE}/rest/api/3/search/jql"
 TICKET = TicketRef(id="10042", key="SEC-42", url=f"{BASE}/browse/SEC-42")
 ISSUE = f"{ISSUES}/10042"
 LABEL = correlation_label("case-1")
-SPECS = Path(__file__).parent / "specs"
-
-
-def vendor_document() -> dict[str, Any]:
-    document: dict[str, Any] = json.loads((SPECS / "jira.json").read_text("utf-8"))
-    document["servers"] = [{"url": BASE}]
-    return document
-
-
-OUR_NODES = (
-    *("doc_node", "codeBlock_node", "bulletList_node", "listItem_node", "text_with_no_marks_node"),
-    *("heading_with_no_marks_node", "paragraph_with_no_marks_node", "formatted_text_inline_node"),
-    *("table_node", "table_row_node", "table_cell_node", "table_header_node", "inline_node"),
-)
-
-
-def narrowed(schema: Any) -> Any:
-    """The vendor's schema with only our nodes among its alternatives: it allows less than the whole
-    one, never more, and answers some fifty times sooner."""
-    if isinstance(schema, list):
-        return [narrowed(part) for part in schema]
-    if not isinstance(schema, dict):
-        return schema
-    kept = {key: narrowed(value) for key, value in schema.items()}
-    if "anyOf" in kept:
-        names = [part.get("$ref", "").rpartition("/")[2] for part in kept["anyOf"]]
-        kept["anyOf"] = [
-            part
-            for part, name in zip(kept["anyOf"], names, strict=True)
-            if not name or name in OUR_NODES
-        ] or kept["anyOf"]
-    return kept
-
-
-VENDOR = OpenAPI.from_dict(vendor_document())
-WHOLE_ADF = Draft4Validator(json.loads((SPECS / "adf.json").read_text("utf-8")))
-ADF = Draft4Validator(narrowed(WHOLE_ADF.schema))
-
-
-class SentRequest(RequestsOpenAPIRequest):
-    """openapi-core checks path values before decoding them: decode all but an encoded slash."""
-
-    @property
-    def path(self) -> str:
-        parts = str(super().path).replace("%2f", "%2F").split("%2F")
-        return "%2F".join(unquote(part) for part in parts)
-
-
-def assert_in_vendor_document(request: requests.PreparedRequest) -> None:
-    # The document allows strangers everywhere; we never ask as one.
-    assert str(request.headers.get("Authorization", "")).startswith("Basic ")
-    if urlsplit(str(request.url)).path.endswith("/attachments"):
-        # The document calls the multipart body a JSON array, which no client can send: only this
-        # one body is waived, and `test_attach_…` reads it itself.
-        return
-    VENDOR.validate_request(SentRequest(request))
 
 
 @pytest.fixture
@@ -137,9 +76,6 @@ def issue(key: str = "SEC-42", *labels: str, issue_id: str = "10042") -> dict[st
     return {"id": issue_id, "key": key, "fields": {"labels": list(labels)}}
 
 
-# -- the judges themselves -------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     "body",
     [{"fields": []}, {"summary": 1, "fields": {}, "update": []}],
@@ -148,158 +84,6 @@ def test_vendor_document_when_a_body_is_wrong_then_the_judge_objects(body: Any) 
     request = requests.Request("POST", ISSUES, json=body, auth=("bot", "x")).prepare()
     with pytest.raises(InvalidRequestBody):
         assert_in_vendor_document(request)
-
-
-@pytest.mark.parametrize(
-    "node",
-    [
-        {"type": "paragraph", "content": [{"type": "text", "text": ""}]},
-        {
-            "type": "codeBlock",
-            "content": [{"type": "text", "text": "x", "marks": [{"type": "em"}]}],
-        },
-        {"type": "bulletList", "content": []},
-    ],
-)
-def test_vendor_schema_when_a_node_is_wrong_then_the_judge_objects(node: Any) -> None:
-    document = {"type": "doc", "version": 1, "content": [node]}
-    assert not ADF.is_valid(document)
-    assert not WHOLE_ADF.is_valid(document)
-
-
-def test_vendor_schema_when_narrowed_then_what_it_allows_the_whole_one_allows_too() -> None:
-    blocks = (Heading("h"), Paragraph("p"), Code("c"), Bullets(("b",)), Table(("t",), (("c",),)))
-    adf = adf_of(Document(blocks))
-    ADF.validate(adf)
-    WHOLE_ADF.validate(adf)
-
-
-# -- rich text -------------------------------------------------------------------------------------
-
-TEXT = st.text(max_size=60)
-ROWS = st.lists(st.lists(TEXT, max_size=3).map(tuple), max_size=4).map(tuple)
-BLOCKS = st.one_of(
-    st.builds(Heading, TEXT),
-    st.builds(Paragraph, TEXT),
-    st.builds(Code, st.text(max_size=400)),
-    st.builds(Bullets, st.lists(TEXT, max_size=4).map(tuple)),
-    st.builds(Table, st.lists(TEXT, max_size=3).map(tuple), ROWS),
-)
-DOCUMENTS = st.builds(Document, st.lists(BLOCKS, max_size=6).map(tuple))
-HOSTILE = (
-    "{code} {color:red} {noformat} |a| [x|http://x.test] !http://x.test/p.png! h1. APPROVED * -- "
-    "@everyone <b>x</b> \x1b[2J \u202e \u2028 \x00 \x9b \ufffe \ud800 \U0001f600"
-)
-
-
-def nodes_of(node: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(node, dict):
-        if "type" in node:
-            yield node
-        for value in node.values():
-            yield from nodes_of(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from nodes_of(value)
-
-
-def size(adf: Any) -> int:
-    return units(json.dumps(adf, ensure_ascii=False, separators=(",", ":")))
-
-
-def skeleton(node: Any) -> Any:
-    """The shape without any text: what a text must not be able to change."""
-    if isinstance(node, dict):
-        return {k: skeleton(v) for k, v in node.items() if k not in ("text", "content")} | {
-            "content": [skeleton(v) for v in node.get("content", []) if v["type"] != "text"]
-        }
-    return node
-
-
-@settings(max_examples=60, deadline=None)
-@given(DOCUMENTS)
-def test_adf_when_made_from_any_document_then_valid_and_text_is_only_text(
-    document: Document,
-) -> None:
-    adf = adf_of(document, tail=("[stockade:k]",))
-    ADF.validate(adf)
-    assert size(adf) <= MAX_UNITS
-    kinds = {node["type"] for node in nodes_of(adf)}
-    assert kinds <= {
-        *("doc", "text", "paragraph", "heading", "codeBlock", "bulletList", "listItem"),
-        *("table", "tableRow", "tableHeader", "tableCell"),
-    }
-    assert not any("marks" in node for node in nodes_of(adf))
-    assert last_paragraph(adf) == "[stockade:k]"
-
-
-@given(TEXT, TEXT)
-def test_adf_when_only_the_text_differs_then_the_shape_is_the_same(one: str, other: str) -> None:
-    def shape(text: str) -> Any:
-        blocks = (Heading(text), Paragraph(text), Code(text), Bullets((text,)), Table((text,), ()))
-        return skeleton(adf_of(Document(blocks)))
-
-    assert shape(one) == shape(other)
-
-
-def test_adf_when_the_text_is_hostile_then_the_reader_sees_exactly_its_characters() -> None:
-    [node] = adf_of(Document((Code(HOSTILE),)))["content"]
-    [text] = node["content"]
-    assert text["text"].startswith("{code} {color:red} {noformat} |a| [x|http://x.test]")
-    assert text["text"].endswith("\\x1b[2J \\u202e \\u2028 \\x00 \\x9b \\ufffe \\ud800 \U0001f600")
-
-
-def test_adf_when_code_has_lines_then_they_stay_and_elsewhere_they_are_escaped() -> None:
-    code, paragraph = adf_of(Document((Code("a\nb"), Paragraph("a\nb"))))["content"]
-    assert code["content"] == [{"type": "text", "text": "a\nb"}]
-    assert paragraph["content"] == [{"type": "text", "text": "a\\x0ab"}]
-
-
-def test_adf_when_evidence_is_too_long_then_shortened_with_head_and_tail_kept() -> None:
-    document = Document((Heading("What happened"), Code("HEAD" + "x" * 60_000 + "TAIL")))
-    adf = adf_of(document, tail=("[stockade:k]",))
-    ADF.validate(adf)
-    heading, code, marker = (node["content"][0]["text"] for node in adf["content"])
-    assert heading == "What happened"
-    assert code.startswith("HEAD")
-    assert code.endswith("TAIL")
-    assert "characters left out" in code
-    assert marker == "[stockade:k]"
-    assert size(adf) <= MAX_UNITS
-
-
-@pytest.mark.parametrize(
-    "blocks",
-    [
-        [Code("\x1b" * 5_000)] * 40,
-        [Paragraph("\U0001f600" * 200)] * 900,
-        [Table(("host", "why"), (("ws-1", "x" * 300),) * 5_000)] * 3,
-        [Bullets(("x" * 300,) * 5_000)],
-    ],
-)
-def test_adf_when_there_is_far_too_much_then_parts_go_and_a_sentence_says_so(
-    blocks: list[Block],
-) -> None:
-    adf = adf_of(Document(tuple(blocks)), tail=("[stockade:k]",))
-    ADF.validate(adf)
-    assert size(adf) <= MAX_UNITS
-    assert "left out" in json.dumps(adf)
-    assert last_paragraph(adf) == "[stockade:k]"
-
-
-def test_adf_when_rows_differ_in_length_then_padded_to_one_width() -> None:
-    [table] = adf_of(Document((Table(("a", "b"), (("1",), ("1", "2", "3"))),)))["content"]
-    assert [len(row["content"]) for row in table["content"]] == [3, 3, 3]
-
-
-PARAGRAPH = {"content": [{"type": "paragraph", "content": 7}]}
-
-
-@pytest.mark.parametrize(
-    "adf", [None, {}, {"content": 1}, {"content": [{"type": "rule"}]}, PARAGRAPH]
-)
-def test_last_paragraph_when_there_is_none_then_empty(adf: Any) -> None:
-    assert last_paragraph(adf) == ""
 
 
 # -- creating --------------------------------------------------------------------------------------
@@ -352,6 +136,14 @@ def test_create_when_the_title_is_anything_then_one_line_within_the_limit(title:
     assert 0 < units(summary) <= 255
     assert summary.isprintable() or not set(summary) & set("\r\n\t\v\f\x00\x1b\u2028\u2029\u202e")
     assert len(summary.splitlines()) == 1
+
+
+def test_create_when_the_title_is_all_pairs_then_jiras_way_of_counting_holds(
+    api: RequestsMock, jira: Jira
+) -> None:
+    created(api)
+    jira.create_ticket(draft("\U0001f600" * 250))
+    assert 200 < units(sent(api)["fields"]["summary"]) <= 255
 
 
 def test_create_when_a_priority_is_refused_then_once_more_without_extras_and_it_is_noted(
@@ -629,7 +421,9 @@ def comment(*texts: str) -> dict[str, Any]:
 
 def test_comment_when_posted_then_its_own_search_finds_it(api: RequestsMock, jira: Jira) -> None:
     api.post(f"{ISSUE}/comment", status=201, json={"id": "7"})
-    jira.comment_ticket(TICKET, "run/report#2", Document((Paragraph("Contained."), Code(HOSTILE))))
+    jira.comment_ticket(
+        TICKET, "run/report#2", Document((Paragraph("Contained."), Code("{code} \x1b \u202e")))
+    )
     body = sent(api)["body"]
     ADF.validate(body)
     found = {"comments": [comment("hello"), {"id": "7", "body": body}], "total": 2}

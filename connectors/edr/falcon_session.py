@@ -221,9 +221,11 @@ def explain(status: int, body: bytes) -> str | None:
     errors = _errors(said) if isinstance(said, dict) else ()
     text = "; ".join(error.message for error in errors if error.message)
     if status == 403:
-        # One text for three causes (CrowdStrike/psfalcon#254, CrowdStrike/falconpy#682).
-        cause = "the API client lacks the scope, its IP allow list leaves this machine out, or the "
-        return f"{text or 'access denied'} ({cause}customer id is another)"
+        # One text for all causes (CrowdStrike/psfalcon#254, CrowdStrike/falconpy#682).
+        cause = (
+            "a missing scope, a wrong client or secret, an IP allow list, or another customer id"
+        )
+        return f"{text or 'access denied'} ({cause})"
     return text or None
 
 

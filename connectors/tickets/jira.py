@@ -287,7 +287,7 @@ def _summary(title: str) -> str:
     text = shown(title.strip()) or "(no title)"
     limit = _MAX_SUMMARY
     while units(short := shorten(text, limit)) > _MAX_SUMMARY:
-        limit -= units(short) - _MAX_SUMMARY
+        limit -= (units(short) - _MAX_SUMMARY + 1) // 2
     return short
 
 
