@@ -2,8 +2,8 @@
 
 Jinja2 parses; nothing is compiled to Python, so there is no sandbox to break out of. What the
 tables below do not name does not exist: no calls, no attributes, no statements. Types are strict
-where Jinja2 is not: `and`, `or`, `not` and `if` take booleans, a comparison takes two values of one kind,
-and what is missing is an error. `runner/template.py` is the only caller.
+where Jinja2 is not: `and`, `or`, `not` and `if` take booleans, a comparison takes two values of one
+kind, and what is missing is an error. `runner/template.py` is the only caller.
 """
 
 from __future__ import annotations

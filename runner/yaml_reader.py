@@ -290,9 +290,9 @@ class _Builder:
             return _WORDS[text]
         if _NUMBER_LIKE.match(text):
             return self._number(text, place)
-        if text.lower() in _SURPRISES:
-            mend = "Write true, false or null, or quote it if it is a text."
+        if _SURPRISE.fullmatch(text):
             what = f"`{text}` is read differently by different YAML readers"
+            mend = "Write true, false or null, or quote it if it is a text."
             self._report.add(place, what, mend, "yaml-word")
             return FAULTY
         return text
@@ -305,15 +305,12 @@ class _Builder:
         if _DECIMAL.fullmatch(text) and repr(float(text)) == text:
             return float(text)
         what = "a number that would not be read as it is written (like 1.10, 007, 0x1F, 1_000)"
-        mend = "Quote it if it is a text; else write it in plain decimals."
-        self._report.add(place, what, mend, "yaml-number")
+        self._report.add(place, what, "Quote it, or write plain decimals.", "yaml-number")
         return FAULTY
 
 
 _WORDS: dict[str, Scalar] = {"true": True, "false": False, "null": None, "~": None, "": None}
-_SURPRISES = frozenset({"yes", "no", "on", "off", "y", "n", "true", "false", "null"}) | frozenset(
-    {".inf", "-.inf", "+.inf", ".nan"}
-)
+_SURPRISE = re.compile(r"yes|no|on|off|y|n|true|false|null|[-+]?\.inf|\.nan", re.IGNORECASE)
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,14}")
 _DECIMAL = re.compile(r"-?[0-9]{1,15}\.[0-9]{1,15}")
 # What YAML 1.1 or 1.2 would take for a number, sexagesimals (12:30:00) left out: those stay text.

@@ -1,7 +1,8 @@
-"""The configuration: secrets, modes, roles and approvers; every fault at once, each with its place."""
+"""The configuration: secrets, modes, roles, approvers; every fault at once, with its place."""
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Callable
@@ -472,12 +473,26 @@ def _keys(schema: dict[str, object]) -> set[str]:
     return found
 
 
+def codes_in(path: str) -> set[str]:
+    """The codes that a file of rules reports: the fourth argument of each `add`."""
+    found = set()
+    for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and len(node.args) == 4:
+            code = node.args[3]
+            if isinstance(code, ast.Constant) and isinstance(code.value, str):
+                found.add(f"config-{code.value.removeprefix('config-')}")
+    return found - {"config-yaml-encoding"}
+
+
 def test_docs_name_every_key_and_every_code() -> None:
     docs = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
     keys = _keys(config_schema())
     assert {"approvers", "fleet_percent", "settle_s", "canary"} <= keys
     missing = [key for key in sorted(keys) if f"`{key}`" not in docs]
     assert missing == []
+    codes = codes_in("runner/config_rules.py") | codes_in("runner/config_connectors.py")
+    assert {"config-approver", "config-settle", "config-secret", "config-role"} <= codes
+    assert [code for code in sorted(codes) if f"`{code}`" not in docs] == []
 
 
 def test_docs_name_every_option_and_credential_of_every_connector() -> None:

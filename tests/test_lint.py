@@ -91,6 +91,7 @@ def test_lint_names_place_and_mend_of_a_finding() -> None:
         (say("{{ alert.hots | default('x') }}"), ["SP205"]),
         (say("{{ case.hots }}"), ["SP205"]),
         (say("{{ case.id }}"), []),
+        (say("{{ case.host }}"), ["SP106"]),
         (TRIAGE + say("{{ steps.triage.value }}"), ["SP205"]),
         (TRIAGE + say("{{ triage.sumary }}"), ["SP204"]),
         (TRIAGE + say("{{ triage.summary.text }}"), ["SP204"]),

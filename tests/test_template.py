@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -21,6 +24,7 @@ from runner.template import (
     render,
 )
 
+ROOT = Path(__file__).parent.parent
 HOSTILE = [
     "{{ 7*7 }}",
     "{% for i in range(9) %}x{% endfor %}",
@@ -175,11 +179,9 @@ def test_render_given_any_evidence_gives_it_back_unchanged(evidence: str) -> Non
 
 @given(st.text(alphabet="{}%#|()[].~*_ '\"aifnot=<1,", max_size=60))
 def test_render_given_any_template_gives_a_value_or_a_fault(template: str) -> None:
-    try:
-        render("{{ " + template, SCOPE)
-        render(template, SCOPE)
-    except TemplateFault as fault:
-        assert fault.text
+    for text in ("{{ " + template, template):
+        with suppress(TemplateFault):
+            assert render(text, SCOPE) is not None
 
 
 def test_render_of_a_growing_text_is_bounded() -> None:
@@ -247,10 +249,10 @@ def test_lone_given_text_around_is_false() -> None:
 
 
 def test_filters_and_tests_are_the_ones_that_the_docs_name() -> None:
-    assert sorted(FILTERS) == sorted(
-        "default first int join last length lower replace sort trim unique upper".split()
-    )
-    assert sorted(TESTS) == ["defined", "none"]
+    docs = (ROOT / "docs/playbooks.md").read_text(encoding="utf-8")
+    assert [name for name in FILTERS if not re.search(rf"`{name}[`(]", docs)] == []
+    assert [name for name in TESTS if f"`is {name}`" not in docs] == []
+    assert len(FILTERS) == 12
 
 
 def test_check_given_a_text_without_braces_never_loads_jinja2() -> None:
@@ -259,5 +261,5 @@ def test_check_given_a_text_without_braces_never_loads_jinja2() -> None:
         "render({'a': ['x', 1, None, 'C:\\\\\\\\x']}, {}); check_template('x'); references('y')\n"
         "assert 'jinja2' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=30)  # noqa: S603
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
     check_template("{{ a }}")
