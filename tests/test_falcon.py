@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import msgspec
 import pytest
 import requests
 from falconpy._endpoint._hosts import _hosts_endpoints
@@ -828,9 +829,10 @@ def test_secrets_when_anything_is_shown_or_logged_then_never_in_it(
     assert not [word for word in ("token-0001", "secret-0001", "id-0001") if word in shown]
 
 
-@pytest.mark.parametrize("options", [{"member_cid": "x", "extra": 1}, {"tenant": "x"}])
-def test_options_when_a_key_is_unknown_then_refused(options: dict[str, Any]) -> None:
-    import msgspec
-
+@pytest.mark.parametrize(
+    "options",
+    [{"member_cid": "x"}, {"member_cid": A + "-"}, {"member_cid": A, "extra": 1}, {"tenant": "x"}],
+)
+def test_options_when_wrong_then_refused_at_load(options: dict[str, Any]) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(options, Falcon.Options)

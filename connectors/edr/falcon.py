@@ -6,6 +6,7 @@ request for one id. It never says "contained": a device record says that, when i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -46,6 +47,7 @@ _RECORDS = "/devices/entities/devices/v2"
 _ACTIONS = "/devices/entities/devices-actions/v2"
 _PAGE = 500
 _MOST_CANDIDATES = 5000
+_CUSTOMER = re.compile(r"[0-9a-fA-F]{32}(-[0-9a-fA-F]{2})?")
 _NOBODY = "0" * 32
 """A well-formed sensor id that no sensor has."""
 
@@ -62,6 +64,10 @@ class Falcon(Connector):
         parent; the token is then locked to it, and devices of others are not ours."""
 
         member_cid: str | None = None
+
+        def __post_init__(self) -> None:
+            if self.member_cid is not None and not _CUSTOMER.fullmatch(self.member_cid):
+                raise ValueError("member_cid is a customer id: 32 hexadecimal digits")
 
     def __init__(
         self,
@@ -82,7 +88,7 @@ class Falcon(Connector):
             runtime=runtime,
         )
         # A customer id is often written with its checksum ("…-2A"), which no record carries.
-        self._customer = (options.member_cid or "").lower().partition("-")[0] or None
+        self._customer = (options.member_cid or "").lower()[:32] or None
         self._session = FalconSession(
             settings,
             runtime,
