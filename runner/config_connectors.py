@@ -5,6 +5,7 @@ Secrets are read here and nowhere else. It opens no connection; `runner/config_r
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -19,7 +20,8 @@ from runner.schema import closest, decode
 from runner.yaml_reader import Node, Report
 from runner.yaml_reader import Path as Where
 
-MAX_SECRET_BYTES = 16 * 1024
+MAX_SECRET_CHARS = 16 * 1024
+_VARIABLE = re.compile("[A-Z_][A-Z0-9_]*")
 GROUP_AND_OTHERS = 0o077
 
 
@@ -69,7 +71,9 @@ class Reading:
         if source.env is not None:
             value = self._environ.get(source.env, "").strip()
             if not value:
-                text = f"{named}: the environment variable {source.env} is not set, or empty"
+                # What does not look like a variable's name may be the secret itself.
+                shown = source.env if _VARIABLE.fullmatch(source.env) else "that it names"
+                text = f"{named}: the environment variable {shown} is not set, or empty"
                 self.add(where, text, "Set it where the runner starts.", "secret")
         else:
             value = self._secret_file(source.file or "", where, named)
@@ -79,14 +83,16 @@ class Reading:
         path = self.path(file, where)
         try:
             with path.open(encoding="utf-8") as stream:
-                value = stream.read(MAX_SECRET_BYTES).strip()
+                value = stream.read(MAX_SECRET_CHARS + 1).strip()
             is_open = path.stat().st_mode & GROUP_AND_OTHERS
         except (OSError, UnicodeDecodeError):
             text = f"{named}: the secret's file {path} cannot be read"
             self.add(where, text, "Name a text file that the runner may read.", "secret")
             return ""
-        if not value:
-            self.add(where, f"{named}: the secret's file {path} is empty", "Fill it.", "secret")
+        if not value or len(value) > MAX_SECRET_CHARS:
+            what = "too large" if value else "empty"
+            text = f"{named}: the secret's file {path} is {what}"
+            self.add(where, text, "Put the secret there, and nothing else.", "secret")
         if is_open:
             self.warnings.append(f"{named}: others may read {path}; chmod 600 it")
         return value

@@ -19,6 +19,8 @@ from runner.schema import closest, decode
 from runner.yaml_reader import Node, Report, read_yaml
 from runner.yaml_reader import Path as Where
 
+OTHERS_WRITE = 0o002
+
 
 def read_config(path: Path, environ: Mapping[str, str], load: made.LoadConnector) -> made.Config:
     """As `runner.config.load_config` says."""
@@ -29,6 +31,8 @@ def read_config(path: Path, environ: Mapping[str, str], load: made.LoadConnector
         shape = decode(root, shapes.ConfigShape, report)
         if shape is not None:
             reading = Reading(root, shape, path.parent, environ, report)
+            if path.stat().st_mode & OTHERS_WRITE:
+                reading.warnings.append(f"others may change {path}; chmod o-w it")
             config = _Rules(reading, load).config()
     if report.faults or config is None:
         raise made.ConfigFaults(report.sorted())

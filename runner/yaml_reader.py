@@ -31,8 +31,7 @@ except ImportError:  # PyYAML without libyaml: the same events, about nine times
 
 MAX_FILE_BYTES = 512 * 1024
 MAX_DEPTH = 40
-MAX_NODES = 20_000
-"""Counted as expanded: a node that an alias repeats counts again."""
+MAX_NODES = 20_000  # counted as expanded: a node that an alias repeats counts again
 
 MERGE = "<<"
 
@@ -254,8 +253,9 @@ class _Builder:
             self._refuse(place, "an alias as a key", "Write the key out.", "yaml-key")
         node = self._anchors.get(anchor or "")
         if node is None:
-            text = f"the alias `*{anchor}` has no finished anchor before it"
-            self._refuse(place, text, "Write the value out.", "yaml-alias")
+            # Its name is not shown: it may be a secret that begins with an asterisk.
+            text = "an alias without a finished anchor before it"
+            self._refuse(place, text, "Write the value out, or quote it.", "yaml-alias")
             return
         self._add(node, None)
 

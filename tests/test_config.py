@@ -209,7 +209,18 @@ def test_config_that_cannot_be_read_is_a_fault_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "literal", ["hunter2", '"hunter2"', "[hunter2]", "12345", "{value: hunter2}"]
+    "literal",
+    [
+        "*hunter2",
+        "!hunter2",
+        "&hunter2",
+        "{env: hunter2}",
+        "hunter2",
+        '"hunter2"',
+        "[hunter2]",
+        "12345",
+        "{value: hunter2}",
+    ],
 )
 def test_config_with_a_literal_secret_refuses_it_and_shows_it_to_nobody(
     load: Load, literal: str
@@ -229,6 +240,7 @@ def test_config_with_a_literal_secret_refuses_it_and_shows_it_to_nobody(
     "source",
     [
         "{env: NOT_SET}",
+        "{file: large.txt}",
         "{file: nothing.txt}",
         "{file: empty.txt}",
         "{}",
@@ -240,7 +252,9 @@ def test_config_with_a_secret_that_is_not_there_says_so(
     load: Load, tmp_path: Path, source: str
 ) -> None:
     (tmp_path / "empty.txt").write_text("\n", encoding="utf-8")
-    (tmp_path / "empty.txt").chmod(0o600)
+    (tmp_path / "large.txt").write_text("x" * 20_000, encoding="utf-8")
+    for name in ("empty.txt", "large.txt"):
+        (tmp_path / name).chmod(0o600)
     text = changed(
         'edr.example.test", credentials: {token: {env: TOKEN}}',
         f'edr.example.test", credentials: {{token: {source}}}',
@@ -272,6 +286,14 @@ def test_config_with_a_secret_file_warns_when_others_may_read_it(
     assert config.connectors["edr1"].credentials["token"].reveal() == "s3cret"
     assert len(config.warnings) == warnings
     assert "s3cret" not in repr(config)
+
+
+def test_config_that_others_may_change_warns(load: Load, tmp_path: Path) -> None:
+    load(ACTING)
+    path = tmp_path / "config.yaml"
+    path.chmod(0o602)
+    config = load_config(path, ENVIRON, load=lambda name: FAKES[name])
+    assert config.warnings == (f"others may change {path}; chmod o-w it",)
 
 
 def test_config_with_missing_or_unknown_credentials_says_which(load: Load) -> None:
