@@ -33,6 +33,7 @@ from connectors.errors import (
 from connectors.http import HttpClient, HttpSettings, Repeat, Reply, Runtime, path_of, retry_after_s
 from connectors.model import Secret
 from tests.fake_clock import FakeClock
+from tests.strict_responses import StrictRegistry
 from tests.strict_responses import strict_responses as strict_responses
 
 BASE = "https://siem.example.test:8089"
@@ -424,3 +425,12 @@ def test_send_when_two_calls_follow_then_each_has_its_own_budget(
         with pytest.raises(Unavailable):
             send(client, Repeat.SAFE, "GET")
     assert clock.sleeps == [0.5, 1.0, 0.5, 1.0]
+
+
+def test_strict_registry_when_a_call_is_not_registered_then_no_handler_of_ours_can_hide_it() -> (
+    None
+):
+    with RequestsMock(registry=StrictRegistry) as mock:
+        assert len(mock.calls) == 0
+        with pytest.raises(pytest.fail.Exception, match="unregistered call: GET"):
+            send(make_client(), Repeat.SAFE, "GET")

@@ -231,7 +231,8 @@ def test_start_event_query_when_started_then_exactly_this_is_sent(splunkd: Reque
     assert (job.sid, job.row_cap) == ("1764072000.7", 11)
     form = form_of(splunkd.calls[1].request)
     assert form == {
-        "search": 'search index="main" (host="WS-1") | head 11 | fields "_time", "host"',
+        "search": 'search index="main" (host="WS-1") | head 11 | fields "_time", "host"'
+        " | fields - _raw",
         "exec_mode": "normal",
         "earliest_time": str(int(QUERY.start.timestamp())),
         "latest_time": str(int(QUERY.end.timestamp())),
@@ -530,6 +531,13 @@ def test_fetch_rows_when_the_warning_is_declared_harmless_then_no_status_is_aske
     splunkd.post(f"{V2}/{SID}/results", json={"results": [{"n": "0"}], "messages": doubt})
     splunk = make(ignored_warnings=["is unusually slow"])
     assert list(splunk.fetch_rows(JOB, 1)) == [{"n": "0"}]
+
+
+def test_fetch_rows_when_a_page_is_fuller_than_asked_then_no_more_rows_come_than_the_job_has(
+    splunkd: RequestsMock,
+) -> None:
+    splunkd.post(f"{V2}/{SID}/results", json={"results": [{"n": "0"}, {"n": "1"}, {"n": "2"}]})
+    assert list(make().fetch_rows(JOB, 2)) == [{"n": "0"}, {"n": "1"}]
 
 
 def test_fetch_rows_when_a_read_breaks_once_then_the_page_is_read_again(

@@ -331,3 +331,4 @@ def test_hunt_when_there_is_more_than_the_limit_then_it_is_never_complete(world:
     wider = msgspec.structs.replace(query, limit=4)
     rows = rows_of(splunk, splunk.start_event_query(wider))
     assert [row["host"] for row in rows] == ["WS-3.example.test"] * 4
+    assert all("_raw" not in row and "_cd" in row for row in rows)

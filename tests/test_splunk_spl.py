@@ -81,8 +81,13 @@ def test_event_search_when_terms_are_plain_then_this_is_the_search() -> None:
         ' (cmdline="*evil.example.test*" OR process="*evil.example.test*")'
         ' AND (host="WS-1" OR host="ws-1.example.test"'
         ' OR Computer="WS-1" OR Computer="ws-1.example.test")'
-        ' | head 101 | fields "_time", "host"'
+        ' | head 101 | fields "_time", "host" | fields - _raw'
     )
+
+
+def test_event_search_when_the_raw_event_is_asked_for_then_it_is_not_taken_out() -> None:
+    found = spl.event_search(query(equals("a"), fields=("_raw", "host")))
+    assert found.endswith(' | head 101 | fields "_raw", "host"')
 
 
 ESCAPED = [
@@ -235,13 +240,13 @@ def test_event_search_when_any_value_comes_then_it_reads_back_whole_or_is_refuse
     skeleton, literals = split_literals(text)
     stages = skeleton.split(" | ")
     assert stages[0] == "search index=§ (cmdline=§ OR §=§)"
-    assert stages[-2:] == ["head 101", "fields §, §"]
+    assert stages[-3:] == ["head 101", "fields §, §", "fields - _raw"]
     star = "*" if operator is Operator.CONTAINS else ""
     sought = f"{star}{value}{star}"
     assert literals[:4] == ["wineventlog", sought, "a-b", sought]
-    if len(stages) == 4:
+    if len(stages) == 5:
         assert stages[1] == "where lower('cmdline')=lower(§) OR lower('a-b')=lower(§)"
         assert literals[4:6] == [value, value]
     else:
-        assert len(stages) == 3
+        assert len(stages) == 4
         assert "*" not in value

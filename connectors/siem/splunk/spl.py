@@ -61,6 +61,9 @@ def event_search(query: EventQuery) -> str:
     stages.append(f"head {query.limit + 1}")
     if query.fields:
         stages.append("fields " + ", ".join(_quoted(_field(name)) for name in query.fields))
+        if "_raw" not in query.fields:
+            # Internal fields stay unless they are taken out, and this one is the event once more.
+            stages.append("fields - _raw")
     return " | ".join(stages)
 
 
