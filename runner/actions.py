@@ -171,7 +171,7 @@ async def contain(work: Work) -> Any:
         reason=str(work.inputs["reason"]),
         quorum=work.step.approval_quorum or 1,
         rank=rank_of_case(work.bench.journal, work.ctx.run.case_id),
-        mode=work.mode,
+        drops_all=bool(work.ctx.run.inputs.get("is_whole")),
     )
     outcome = await work.bench.containment.carry_out(work.ctx, plan)
     if outcome["state"] == "failed":

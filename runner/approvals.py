@@ -369,7 +369,7 @@ def _settle_subjects(tx: Tx, settled: Approval) -> None:
             approvals.free(tx, item.subject)
         else:
             approvals.refuse(tx, item.subject, settled)
-        runs.wake_waiting_on(tx, f"subject:{item.subject}")
+        runs.wake_waiting_on(tx, "subject")
 
 
 def expire(tx: Tx, approval: Approval) -> Approval:

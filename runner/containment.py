@@ -18,17 +18,15 @@ from connectors.base import Effect
 from connectors.model import Device
 from runner.config import Config, Mode
 from runner.context import Call, Context, Decision, Question, Target
-from runner.cut import Cut, Outcome
-from runner.effects import Effects, plain
+from runner.cut import VERIFY_S, Cut
+from runner.effects import plain
 from runner.guards import Facts, GuardAnswer, Ruling, denials, rule, strictest
+from runner.isolation import Outcome, Request, drop_holder, join
 from runner.journal import Journal, ledger
 from runner.protected import read_protected
 from runner.roles import Roles
 
 MOST_VOIDS = 3
-VERIFY_S = 90.0
-"""How long a run waits for the device's own record; after that the follow-up watches it."""
-
 WORST_FIRST = (
     "unknown",
     "failed",
@@ -53,7 +51,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     reason: str
     quorum: int
     rank: int
-    mode: Mode
+    drops_all: bool = False
+    """A release: lift it whoever else holds it."""
 
 
 class Containment:
@@ -63,11 +62,11 @@ class Containment:
     denied, no_device, observed, practised, confirmed, released.
     """
 
-    def __init__(self, journal: Journal, config: Config, roles: Roles, effects: Effects) -> None:
+    def __init__(self, journal: Journal, config: Config, roles: Roles) -> None:
         self._journal = journal
         self._config = config
         self._roles = roles
-        self._cut = Cut(journal, config, roles, effects, self._facts)
+        self._cut = Cut(journal, config, roles, self._facts)
 
     async def carry_out(self, ctx: Context, plan: Plan) -> dict[str, Any]:
         """Target, rule, ask, do, verify. Suspends while people or devices are waited for."""
@@ -80,6 +79,8 @@ class Containment:
         targets = tuple(target for target in targets if _is_askable(target, len(targets)))
         pick = len(targets) == 1 and not targets[0].proved
         pending = {device.device_id: device for target in targets for device in target.devices}
+        if plan.effect is Effect.RELEASE and not plan.drops_all:
+            await self._drop_hold(ctx, plan, pending, outcomes)
         voids = 0
         n = 0
         while pending and voids < MOST_VOIDS:
@@ -89,7 +90,7 @@ class Containment:
             question = _question(plan, n, targets, pending, pick=pick)
             decision = await ctx.ask(f"{plan.path}#ask.{n}", question)
             self._note_refusals(decision, pending, outcomes)
-            self._join(ctx, plan, decision, pending, outcomes)
+            self._join(ctx, decision, pending, outcomes)
             await self._do(ctx, plan, n, decision, pending, outcomes)
             if pick and decision.approved:
                 pending = {}
@@ -99,6 +100,28 @@ class Containment:
             outcomes[device_id] = Outcome.of(device, "void", "asked three times, void each time")
         await self._verify(ctx, plan, outcomes)
         return _result(plan, outcomes)
+
+    async def _drop_hold(
+        self,
+        ctx: Context,
+        plan: Plan,
+        pending: dict[str, Device],
+        outcomes: dict[str, Outcome],
+    ) -> None:
+        """A release drops this case's hold; the lift is asked for when no other case holds."""
+
+        def send(_elapsed_s: float) -> Any:
+            with self._journal.write() as tx:
+                return {
+                    device_id: drop_holder(tx, device, ctx.run.case_id)
+                    for device_id, device in pending.items()
+                }
+
+        left = await ctx.call(f"{plan.path}#hold", Call(name="hold", send=send))
+        for device_id, holders in left.items():
+            if holders:
+                why = f"still held by {', '.join(holders)}; this case's hold was dropped"
+                outcomes[device_id] = Outcome.of(pending.pop(device_id), "denied", why)
 
     # -- rule --------------------------------------------------------------------------------------
 
@@ -121,7 +144,7 @@ class Containment:
                 answers[device.device_id] = rule(
                     self._facts(plan.effect, device, is_proved=proved, reserved=reserved)
                 )
-            return {"mode": plan.mode, "answers": plain(answers)}
+            return {"mode": ctx.mode, "answers": plain(answers)}
 
         ruled = await ctx.call(f"{plan.path}#rule.{n}", Call(name="rule", send=send))
         for device_id, device in list(pending.items()):
@@ -170,7 +193,6 @@ class Containment:
     def _join(
         self,
         ctx: Context,
-        plan: Plan,
         decision: Decision,
         pending: dict[str, Device],
         outcomes: dict[str, Outcome],
@@ -178,7 +200,8 @@ class Containment:
         """A device that is cut off for another case already gets one more holder, and no call."""
         for device_id in decision.held:
             if device := pending.pop(device_id, None):
-                outcomes[device_id] = self._cut.join(device, ctx.run.case_id, plan.effect)
+                with self._journal.write() as tx:
+                    outcomes[device_id] = join(tx, device, ctx.run.case_id)
 
     async def _do(
         self,
@@ -196,10 +219,15 @@ class Containment:
         chosen = [pending[device_id] for device_id in decision.approved if device_id in pending]
 
         async def one(device: Device) -> Outcome:
-            key = f"{plan.path}#do.{n}/{device.device_id}"
-            return self._cut.send(
-                ctx, key, approval_id, device, plan.effect, plan.reason, plan.mode
+            request = Request(
+                ctx=ctx,
+                key=f"{plan.path}#do.{n}/{device.device_id}",
+                approval_id=approval_id,
+                device=device,
+                effect=plan.effect,
+                reason=plan.reason,
             )
+            return self._cut.send(request)
 
         done = await ctx.gather(*[_bind(one, device) for device in chosen])
         self._cut.finish(approval_id)
@@ -220,7 +248,7 @@ class Containment:
             key = f"{plan.path}#verify/{outcome.device_id}"
 
             def send(elapsed_s: float) -> str:
-                return self._cut.verify(outcome.subject, outcome.device_id, plan.effect, elapsed_s)
+                return self._cut.verify(outcome, plan.effect, elapsed_s)
 
             return await ctx.call(key, Call(name="verify", send=send, again_s=VERIFY_S))
 

@@ -18,8 +18,9 @@ from typing import Any
 from msgspec import Struct
 
 from connectors.emulators.fleet import Emulators, start_all
-from connectors.emulators.jira import PROJECT
-from connectors.emulators.slack_workspace import CHANNEL, TEAM
+from connectors.emulators.jira_requests import PROJECT
+from connectors.emulators.slack_messages import TEAM
+from connectors.emulators.slack_workspace import CHANNEL
 from connectors.http import Runtime
 from connectors.model import AssessmentKind, Clock
 from runner import arming, commands

@@ -20,9 +20,9 @@ from connectors.model import Clock, Device, IsolationState, TicketRef
 from runner import report
 from runner.config import Config, Mode
 from runner.context import Call, StepFailed, Suspended
-from runner.cut import record_verified
 from runner.effects import Effects
 from runner.evidence import evidence_file
+from runner.isolation import verified
 from runner.journal import Journal, approvals, cases, ledger, runs
 from runner.journal.ledger import look_again
 from runner.journal.records import LIVE, Case, LedgerRow, LedgerState
@@ -71,9 +71,9 @@ class FollowUp:
         is_release = row.state is LedgerState.RELEASE_REQUESTED
         with self._journal.write() as tx:
             if fresh.state is IsolationState.CONTAINED and not is_release:
-                record_verified(tx, row.subject, fresh, Effect.CONTAIN)
+                verified(tx, row.subject, fresh, Effect.CONTAIN)
             elif fresh.state is IsolationState.NORMAL and is_release:
-                record_verified(tx, row.subject, fresh, Effect.RELEASE)
+                verified(tx, row.subject, fresh, Effect.RELEASE)
             current = ledger.find(tx, row.subject) or row
             drift = _drift(current, fresh)
             looked = msgspec.structs.replace(

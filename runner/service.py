@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Coroutine
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from msgspec import Struct
@@ -38,6 +38,8 @@ LINGER_S = 20.0
 CARDS_EVERY_S = 3.0
 POLL_EVERY_S = 60.0
 MOST_SLEEP_S = 1.0
+FAILURE_SHOWN = timedelta(hours=24)
+"""How long a failed run is shown as something that a person is needed for."""
 
 
 class Tick(Struct, frozen=True, kw_only=True):
@@ -68,7 +70,7 @@ class Service:
             journal=journal,
             config=config,
             roles=self.roles,
-            containment=Containment(journal, config, self.roles, effects),
+            containment=Containment(journal, config, self.roles),
         )
         self._engine = Engine(
             journal, config, effects, self.clock, self._play, self._read_decisions
@@ -250,7 +252,10 @@ def needs_of(journal: Journal) -> list[str]:
     """What only a person can resolve, a sentence each with the command that does it."""
     with journal.read() as tx:
         parked = runs.parked_steps(tx)
-        found = []
+        found = [
+            f"{run.playbook} failed for {run.case_id} ({run.error}): look at stockade show {run.case_id}"
+            for run in runs.failed_since(tx, tx.clock.now() - FAILURE_SHOWN)
+        ]
         for step in parked:
             code = approvals.code_of(step.scope, step.key)
             found.append(

@@ -94,6 +94,13 @@ def wake_waiting_on(tx: Tx, wait_on: str) -> None:
         wake(tx, str(row[0]))
 
 
+def failed_since(tx: Tx, since: datetime) -> list[Run]:
+    """Runs that failed and ended after `since`."""
+    rows = tx.all("select body from run where status = 'failed'")
+    found = [msgspec.json.decode(row[0], type=Run) for row in rows]
+    return [run for run in found if run.ended_at is not None and run.ended_at > since]
+
+
 def count_by_status(tx: Tx) -> dict[str, int]:
     rows = tx.all("select status, count(*) from run group by status")
     return {str(row[0]): int(row[1]) for row in rows}

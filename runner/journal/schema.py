@@ -31,6 +31,7 @@ create table run (
   wait_on text not null, body text not null) without rowid;
 create index run_due on run (wake_at) where status in ('queued', 'running', 'waiting');
 create index run_case on run (case_id);
+create index run_failed on run (status) where status = 'failed';
 create index run_wait on run (wait_on) where status = 'waiting';
 
 create table step (

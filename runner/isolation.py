@@ -1,0 +1,221 @@
+"""What ledger, claims and thread say after each step of an isolation or a release.
+
+Transactions only: it speaks to no product and decides nothing. Each function is one state change,
+written with everything that belongs to it.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct
+
+from connectors.base import Action, Edr, Effect
+from connectors.model import Device
+from runner.config import Mode
+from runner.context import Context
+from runner.journal import Tx, approvals, cases, ledger, runs
+from runner.journal.ledger import look_again
+from runner.journal.records import STANDING, LedgerRow, LedgerState, Subject, SubjectState
+
+WORDS = {
+    "confirmed": "isolated, confirmed by the EDR",
+    "released": "released, confirmed by the EDR",
+    "requested": "requested, NOT confirmed",
+    "observed": "not asked (observe)",
+    "practised": "recorded only (practice)",
+}
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """What became of one device."""
+
+    device_id: str
+    hostname: str
+    subject: str
+    state: str
+    why: str = ""
+
+    @classmethod
+    def of(cls, device: Device, state: str, why: str = "") -> Outcome:
+        return cls(
+            device_id=device.device_id,
+            hostname=device.hostname,
+            subject=device.subject,
+            state=state,
+            why=why,
+        )
+
+    def sentence(self) -> str:
+        """For people: never better news than what was verified."""
+        name = self.hostname or "no device"
+        why = f" ({self.why})" if self.why else ""
+        return f"{name}: {WORDS.get(self.state, self.state)}{why}"
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """One device to be isolated or released under one approval, as a step's call."""
+
+    ctx: Context
+    key: str
+    approval_id: str
+    device: Device
+    effect: Effect
+    reason: str
+
+    @property
+    def is_contain(self) -> bool:
+        return self.effect is Effect.CONTAIN
+
+    @property
+    def mode(self) -> Mode:
+        return self.ctx.mode
+
+    @property
+    def case_id(self) -> str:
+        return self.ctx.run.case_id
+
+    @property
+    def action(self) -> Action:
+        method = Edr.isolate_host if self.is_contain else Edr.release_host
+        declared: Action = method.action  # type: ignore[attr-defined]
+        return declared
+
+    @property
+    def claim(self) -> str:
+        """The claim that the question holds."""
+        return self.device.subject if self.is_contain else f"release:{self.device.subject}"
+
+
+def reserve(tx: Tx, request: Request) -> None:
+    """The request is about to be sent: from now on the budget counts it."""
+    _write(
+        tx,
+        request,
+        LedgerState.REQUESTED if request.is_contain else LedgerState.RELEASE_REQUESTED,
+    )
+
+
+def accepted(tx: Tx, request: Request, why: str, *, is_ours: bool) -> None:
+    """The EDR took the request, or the device is on its way already."""
+    state = LedgerState.ACCEPTED if request.is_contain else LedgerState.RELEASE_REQUESTED
+    _write(tx, request, state, is_ours=is_ours, note=why or None)
+    if request.is_contain:
+        held = Subject(
+            name=request.device.subject,
+            state=SubjectState.HELD,
+            case_id=request.case_id,
+            approval_id=request.approval_id,
+        )
+        approvals.claim(tx, held)
+        runs.wake_waiting_on(tx, "subject")
+    else:
+        free_claim(tx, request)
+
+
+def unknown(tx: Tx, request: Request) -> None:
+    """Nobody can say whether it happened."""
+    _write(tx, request, LedgerState.UNKNOWN)
+
+
+def _write(
+    tx: Tx,
+    request: Request,
+    state: LedgerState,
+    *,
+    is_ours: bool = True,
+    note: str | None = None,
+) -> None:
+    row = ledger.find(tx, request.device.subject)
+    if row is None or (request.is_contain and row.state not in STANDING):
+        row = LedgerRow(
+            subject=request.device.subject,
+            device=request.device,
+            state=state,
+            holders=(request.case_id,),
+        )
+    holders = row.holders
+    if request.is_contain and request.case_id not in holders:
+        holders = (*holders, request.case_id)
+    row = msgspec.structs.replace(
+        row,
+        state=state,
+        holders=holders,
+        approval_id=request.approval_id,
+        is_ours=is_ours,
+        note=note or row.note,
+    )
+    ledger.save(tx, msgspec.structs.replace(row, due_at=look_again(row, tx.clock.now())))
+    for holder in {*holders, request.case_id}:
+        cases.revise(tx, holder)
+
+
+def free_claim(tx: Tx, request: Request) -> None:
+    """The question's claim ends; whoever waits for it may ask."""
+    approvals.free(tx, request.claim)
+    runs.wake_waiting_on(tx, "subject")
+
+
+def take_back(tx: Tx, request: Request) -> None:
+    """Nothing was sent: free the claim and the reserved budget."""
+    free_claim(tx, request)
+    row = ledger.find(tx, request.device.subject)
+    if row is None:
+        return
+    if request.is_contain and row.state is LedgerState.REQUESTED:
+        row = msgspec.structs.replace(row, state=LedgerState.NONE, times={}, due_at=None)
+        ledger.save(tx, row)
+    elif not request.is_contain and row.state is LedgerState.RELEASE_REQUESTED:
+        was = LedgerState.CONFIRMED if row.verified_at else LedgerState.ACCEPTED
+        times = {k: v for k, v in row.times.items() if k != LedgerState.RELEASE_REQUESTED}
+        row = msgspec.structs.replace(row, state=was, times=times, due_at=tx.clock.now())
+        ledger.save(tx, row)
+    cases.revise(tx, request.case_id)
+
+
+def verified(tx: Tx, subject: str, fresh: Device, effect: Effect) -> None:
+    """An independent read shows the wanted state. Repeat: harmless."""
+    row = ledger.find(tx, subject)
+    state = LedgerState.CONFIRMED if effect is Effect.CONTAIN else LedgerState.RELEASED
+    if row is None or row.state is state:
+        return
+    now = tx.clock.now()
+    if effect is Effect.CONTAIN:
+        row = msgspec.structs.replace(row, state=state, verified_at=now, drift=None)
+        row = msgspec.structs.replace(row, due_at=look_again(row, now))
+    else:
+        approvals.free(tx, subject)
+        row = msgspec.structs.replace(row, state=state, device=fresh, due_at=None, drift=None)
+    ledger.save(tx, row)
+    if row.approval_id is not None:
+        outcome = Outcome.of(fresh, "confirmed" if effect is Effect.CONTAIN else "released")
+        approvals.add_note(tx, row.approval_id, outcome.sentence())
+    runs.wake_waiting_on(tx, "subject")
+    for holder in row.holders:
+        cases.revise(tx, holder)
+
+
+def join(tx: Tx, device: Device, case_id: str) -> Outcome:
+    """Add a holder to an isolation that stands, and say how far it is. Repeat: harmless."""
+    row = ledger.find(tx, device.subject)
+    if row is None or row.state not in STANDING:
+        return Outcome.of(device, "unknown", "its isolation is not in the ledger")
+    if case_id not in row.holders:
+        row = msgspec.structs.replace(row, holders=(*row.holders, case_id))
+        ledger.save(tx, row)
+        cases.revise(tx, case_id)
+    state = "confirmed" if row.state is LedgerState.CONFIRMED else "requested"
+    return Outcome.of(device, state, "isolated for another case already")
+
+
+def drop_holder(tx: Tx, device: Device, case_id: str) -> tuple[str, ...]:
+    """Take a case off an isolation; the cases that still hold it. The last holder stays, because only
+    a release that was sent ends an isolation. Repeat: harmless."""
+    row = ledger.find(tx, device.subject)
+    if row is None or row.state not in STANDING:
+        return ()
+    others = tuple(holder for holder in row.holders if holder != case_id)
+    if others and case_id in row.holders:
+        ledger.save(tx, msgspec.structs.replace(row, holders=others))
+        tx.entry("hold_dropped", {"case": case_id, "subject": device.subject}, {"left": others})
+        cases.revise(tx, case_id)
+    return others
