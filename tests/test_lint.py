@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from connectors.base import ROLES, Effect
 from runner.catalogue import CATALOGUE, ActionSpec
@@ -246,3 +248,21 @@ def test_docs_name_every_code_kind_key_filter_and_action() -> None:
     words = {*used, *STEP_SHAPES, *LATER_KINDS, *CATALOGUE}
     words |= {key.rstrip("_") for shape in STEP_SHAPES.values() for key in shape.__struct_fields__}
     assert sorted(word for word in words if f"`{word}`" not in docs) == []
+
+
+FLAGSHIP = shipped_playbooks()["wmic-format"]
+
+
+@given(
+    st.integers(0, len(FLAGSHIP) - 1),
+    st.integers(0, 40),
+    st.sampled_from(["", "no", "{{ x }}", "{% x %}", "- ", ": ", "*a", '"', "null", "[", "5"]),
+)
+def test_lint_given_a_damaged_playbook_finds_or_takes_it_and_never_breaks(
+    start: int, length: int, put: str
+) -> None:
+    text = FLAGSHIP[:start] + put + FLAGSHIP[start + length :]
+    for fault in lint_text(text, "damaged.yaml", CATALOGUE):
+        assert 1 <= fault.line <= len(text.splitlines()) + 1
+        assert fault.mend
+        assert fault.code

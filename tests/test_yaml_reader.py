@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from runner.yaml_reader import MAX_DEPTH, MAX_NODES, Node, Report, read_yaml
 
@@ -171,3 +173,10 @@ def test_fault_as_text_gives_file_line_column_and_mend() -> None:
         "file.yaml:1:4: `off` is read differently by different YAML readers. "
         "Write true, false or null, or quote it if it is a text."
     )
+
+
+@given(st.text(alphabet="ab:-[]{},&*!|>'\"#%@`?~<01._ \n\t\ud800\x00", max_size=80))
+def test_reader_given_any_text_reads_it_or_says_why(text: str) -> None:
+    node, faults = read(text)
+    assert node is not None or faults
+    assert all(line >= 1 and column >= 1 for line, column, _ in faults)
