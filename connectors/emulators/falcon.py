@@ -136,9 +136,9 @@ class Falcon(Emulator):
         return scheme.lower() == "bearer" and ends_at is not None and self.clock.now() < ends_at
 
     def _headers(self) -> dict[str, str]:
+        # No X-Cs-Region: falconpy would turn to the vendor's cloud of that name.
         return {
             "X-Cs-Traceid": token_hex(16),
-            "X-Cs-Region": "us-1",
             "X-Ratelimit-Limit": str(RATE_LIMIT),
             "X-Ratelimit-Remaining": str(max(0, RATE_LIMIT - self._used)),
         }

@@ -86,45 +86,47 @@ class JqlError(Exception):
 
 
 Issue = JsonObject
-_CLAUSE = re.compile(r"""\s*(\w+)\s*=\s*(?:"((?:\\.|[^"\\])*)"|([\w-]+))\s*""")
+_CLAUSE = re.compile(r"""\s*(\w+)\s*=\s*(?:"((?:\\.|[^"\\])*)"|([\w-]+))""")
+_AND = re.compile(r"\s+AND(?=\s)", re.IGNORECASE)
+_ORDER = re.compile(r"\s+ORDER\s+BY\s+created(?:\s+(ASC|DESC))?\s*", re.IGNORECASE)
 
 
 class Jql:
     """A parsed query: `matches` one issue, and the order of the results."""
 
     def __init__(self, text: str) -> None:
-        body, order, order_by = _partition(text)
-        self._tests = [_test(part) for part in re.split(r"\bAND\b", body)]
-        self.newest_first = True
-        if order:
-            match = re.fullmatch(r"\s*created(?:\s+(ASC|DESC))?\s*", order_by, re.IGNORECASE)
-            if match is None:
-                raise JqlError("Error in the JQL Query: this ORDER BY is not served here.")
-            self.newest_first = (match[1] or "DESC").upper() == "DESC"
+        if not text.strip():
+            raise JqlError("Unbounded JQL queries are not allowed here. Add a search restriction.")
+        self._tests: list[Callable[[Issue], bool]] = []
+        rest = self._clauses(text)
+        order = _ORDER.fullmatch(rest)
+        if rest.strip() and order is None:
+            raise JqlError(f"Error in the JQL Query: cannot parse '{rest.strip()}'.")
+        self.newest_first = order is None or (order[1] or "DESC").upper() == "DESC"
+
+    def _clauses(self, text: str) -> str:
+        """Read clauses joined by AND; what comes after them is given back."""
+        at = 0
+        while True:
+            clause = _CLAUSE.match(text, at)
+            if clause is None:
+                raise JqlError(f"Error in the JQL Query: cannot parse '{text[at:].strip()}'.")
+            self._tests.append(_test(clause))
+            joined = _AND.match(text, clause.end())
+            if joined is None:
+                return text[clause.end() :]
+            at = joined.end()
 
     def matches(self, issue: Issue) -> bool:
         return all(test(issue) for test in self._tests)
 
 
-def _partition(text: str) -> tuple[str, str, str]:
-    if not text.strip():
-        raise JqlError("Unbounded JQL queries are not allowed here. Add a search restriction.")
-    match = re.search(r"\bORDER\s+BY\b", text, re.IGNORECASE)
-    if match is None:
-        return text, "", ""
-    return text[: match.start()], match[0], text[match.end() :]
-
-
-def _test(clause: str) -> Callable[[Issue], bool]:
-    match = _CLAUSE.fullmatch(clause)
-    if match is None:
-        raise JqlError(f"Error in the JQL Query: cannot parse '{clause.strip()}'.")
-    name = match[1].lower()
-    quoted = match[2]
-    value = match[3] if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
-    if name not in _FIELDS:
-        raise JqlError(f"Field '{match[1]}' does not exist or you cannot see it.")
-    read = _FIELDS[name]
+def _test(clause: re.Match[str]) -> Callable[[Issue], bool]:
+    name, quoted, bare = clause.groups()
+    value = bare if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
+    read = _FIELDS.get(name.lower())
+    if read is None:
+        raise JqlError(f"Field '{name}' does not exist or you cannot see it.")
     return lambda issue: value.lower() in [text.lower() for text in read(issue)]
 
 

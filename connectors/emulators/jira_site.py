@@ -34,7 +34,8 @@ class Site(Emulator):
         return str(self._last_id)
 
     def _now(self) -> str:
-        return self.clock.now().strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "+0000"
+        # As the vendor's document has it; live servers are known to write +0000 without a colon.
+        return self.clock.now().isoformat(timespec="milliseconds")
 
     def _url(self, *parts: str) -> str:
         return "/".join([self.base_url, "rest/api/3", *parts])
@@ -91,4 +92,5 @@ class Site(Emulator):
 
     def _check_project(self, key: str) -> None:
         if key != PROJECT:
-            raise JiraError(404, f"No project could be found with key '{key}'.")
+            # The vendor's document knows no 404 here.
+            raise JiraError(400, f"No project could be found with key '{key}'.")
