@@ -28,9 +28,11 @@ from tests.fake_clock import DEFAULT_START
 
 @dataclass(frozen=True)
 class Request:
-    """One request as the product received it. `path` is decoded, without the query."""
+    """One request as the product received it. `path` is decoded, without the query; `host` is whom
+    the client meant (empty on a socket, where it is whoever listens)."""
 
     method: str
+    host: str
     path: str
     query: Mapping[str, str]
     headers: Mapping[str, str]
@@ -123,7 +125,7 @@ def _received(request: PreparedRequest) -> Request:
 def _request(method: str, url: str, headers: Mapping[str, str], body: bytes) -> Request:
     parts = urlsplit(url)
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
-    return Request(method, unquote(parts.path), query, headers, body)
+    return Request(method, parts.netloc, unquote(parts.path), query, headers, body)
 
 
 @contextmanager

@@ -156,6 +156,21 @@ def test_refusal_when_4xx_then_grouped_by_what_to_do(
     assert caught.value.status in (status, None)
 
 
+@pytest.mark.parametrize("status", [400, 403, 500])
+@ALL_CALLS
+def test_refusal_when_its_text_is_hostile_then_short_and_without_control_characters(
+    name: str, call: str, status: int
+) -> None:
+    at = bench(name)
+    at.warm(call)
+    at.break_with(json_reply(at.case.refusal("\x1b[2J\u202e\r\nforged line " * 1000), status))
+    with pytest.raises(ConnectorError) as caught:
+        at.call(call)
+    assert caught.value.text.isprintable()
+    assert len(caught.value.text) < 1000
+    assert (caught.value.code or "").isprintable()
+
+
 @pytest.mark.parametrize("status", [302, 307, 308])
 @ALL_CALLS
 def test_redirect_when_answered_then_not_followed(name: str, call: str, status: int) -> None:
@@ -164,8 +179,7 @@ def test_redirect_when_answered_then_not_followed(name: str, call: str, status: 
     at.break_with(Reply(status, b"", {"Location": "https://elsewhere.example.test/"}))
     with pytest.raises(ConnectorError):
         at.call(call)
-    hosts = {request.headers.get("host") for request in at.product.requests}
-    assert hosts <= {None, "product.example.test"}
+    assert {request.host for request in at.product.requests} == {"product.example.test"}
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,7 @@ HOSTILE = [
     "\u2705 :white_check_mark: approved",
     "&" * 32_767,
     "x\r\nApproved by: lead",
+    "wm\u00adic\u00a0\u180e\U000e0041 \ue000",
 ]
 
 

@@ -22,6 +22,7 @@ _EMOJI = re.compile(
     "\u2600-\u27bf\u2934\u2935\u2b00-\u2bff\u3030\u303d\u3297\u3299\ufe0e\ufe0f\U0001f000-\U0001faff"
     "\U000e0000-\U000e0fff]"
 )
+_HIDDEN = re.compile(r"[^\n\x20-\x7e]")
 _EMOJI_NAME = re.compile(r"(?i):(?=(?:[\w'-]*[a-z][\w'-]*|\+1|-1|100)(?:::[\w-]+)?:)")
 # Look-alikes for the characters that `mrkdwn` cannot escape.
 _MRKDWN = str.maketrans({"*": "\u2217", "~": "\u223c", "`": "\u02cb"})
@@ -68,11 +69,15 @@ def safe(text: str, *, keep_newlines: bool = False) -> str:
     Emoji: reactions are how people decide here, so evidence may not draw a check mark; and Slack
     rewrites emoji into names, after which an untouched card would look edited.
     """
-    shown = _EMOJI.sub(_escape_emoji, visible(text, keep_newlines=keep_newlines))
+    shown = _EMOJI.sub(_escaped, visible(text, keep_newlines=keep_newlines))
+    # What Python would not print either: soft hyphens, blanks that are no blank, unassigned.
+    shown = _HIDDEN.sub(
+        lambda found: found[0] if found[0].isprintable() else _escaped(found), shown
+    )
     return defang(shown) if shown.strip() else "(empty)"
 
 
-def _escape_emoji(match: re.Match[str]) -> str:
+def _escaped(match: re.Match[str]) -> str:
     point = ord(match.group())
     return f"\\u{point:04x}" if point < 0x10000 else f"\\U{point:08x}"
 
