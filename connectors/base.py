@@ -93,6 +93,14 @@ def action(
     return declare
 
 
+def action_of(method: Callable[..., Any]) -> Action:
+    """What a role method was declared as. Errors: `TypeError` for one that only reads."""
+    declared = getattr(method, "action", None)
+    if not isinstance(declared, Action):
+        raise TypeError(f"{method.__name__} is no declared action")
+    return declared
+
+
 def actions_of(role: type) -> dict[str, Action]:
     """The declared actions of a role protocol, by name."""
     return {name: member.action for name, member in vars(role).items() if hasattr(member, "action")}

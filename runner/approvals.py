@@ -1,21 +1,20 @@
-"""Who was asked what, who may answer, which votes count.
+"""Who was asked what, and what became of it: the transactions that open and settle a question.
 
-Pure judgement over what was read from chat, and the transactions that open and settle a question. It
-reads no product, and there is no path from silence, doubt or a failed look-up to a yes.
+It reads no product. Which votes count is judged in `runner/votes.py`; nothing here turns silence or
+doubt into a yes.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import msgspec
-from msgspec import Struct
 
 from connectors.base import Effect
-from connectors.model import Account, Answer, Choice, Device
-from runner.config import Approvals, Person
+from connectors.model import Choice, Device
+from runner.config import Approvals
 from runner.context import Decision, Question
 from runner.journal import Tx, approvals, cases, runs
 from runner.journal.records import (
@@ -27,8 +26,8 @@ from runner.journal.records import (
     Run,
     Subject,
     SubjectState,
-    Vote,
 )
+from runner.votes import Outcome
 
 PLAN_VERSION = 1
 NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "keycap_ten")
@@ -37,8 +36,8 @@ NO = Choice(name="deny", emoji="x", label="deny")
 
 
 def plan_sha256(question: Question, devices: Sequence[Device], run: Run, key: str) -> str:
-    """Exactly what a yes allows. Nothing that changes by itself (times, users, texts) is in it, else
-    it would be void each minute."""
+    """Exactly what a yes allows. Nothing that changes by itself (times, users, texts) is in it,
+    else it would be void each minute."""
     plan = [
         PLAN_VERSION,
         question.action,
@@ -52,8 +51,8 @@ def plan_sha256(question: Question, devices: Sequence[Device], run: Run, key: st
 
 
 def choices_for(devices: Sequence[Device], *, pick: bool) -> tuple[AskedChoice, ...]:
-    """What the card offers: yes and no, and a veto for each device of a wave; or, where the identity
-    is open, the candidates and no. Devices past the tenth have no number of their own."""
+    """What the card offers: yes and no, and a veto for each device of a wave; or, where the
+    identity is open, the candidates and no. Devices past the tenth have no number of their own."""
     deny = AskedChoice(choice=NO, role=ChoiceRole.DENY)
     numbered = list(zip(NUMBERS, devices, strict=False))
     if pick:
@@ -82,7 +81,8 @@ def _numbered(emoji: str, device: Device, role: ChoiceRole, label: str) -> Asked
 
 
 def claim_name(effect: Effect, device: Device) -> str:
-    """The claim that a question holds: a release is a question of its own about the same subject."""
+    """The claim that a question holds: a release is a question of its own about the same
+    subject."""
     return device.subject if effect is Effect.CONTAIN else f"release:{device.subject}"
 
 
@@ -182,138 +182,6 @@ def _ask(
     return approval
 
 
-# -- counting --------------------------------------------------------------------------------------
-
-
-class Outcome(Struct, frozen=True, kw_only=True):
-    """What the votes of one reading amount to."""
-
-    state: ApprovalState
-    by: tuple[str, ...]
-    chosen: tuple[str, ...] = ()
-    vetoed: dict[str, str] = {}
-    why: str | None = None
-
-
-class Electorate(Struct, frozen=True, kw_only=True):
-    """Who may answer one question. `accounts` maps an account id to what chat said of it just now;
-    None where the look-up failed, which counts as "may not"."""
-
-    people: Mapping[str, Person]
-    approvers: tuple[str, ...]
-    accounts: Mapping[str, Account | None]
-    affected_user: str | None
-    requested_by: str | None
-
-    def person_of(self, account: str) -> Person | None:
-        for person in self.people.values():
-            if person.slack is not None and person.slack == account:
-                return person
-        return None
-
-    def why_not(self, account: str) -> str | None:
-        """Why this account's answer does not count; None when it does."""
-        person = self.person_of(account)
-        if person is None or person.name not in self.approvers:
-            return "you are not on the list of approvers"
-        found = self.accounts.get(account)
-        if found is None:
-            return "your account could not be looked up just now; it is tried again"
-        if found.is_bot:
-            return "a bot may not answer"
-        if not found.is_active:
-            return "your account is deactivated"
-        if not found.is_full_member:
-            return "guests and people of other workspaces may not answer"
-        if self.requested_by is not None and person.name == self.requested_by:
-            return "you started this by hand, so somebody else must answer"
-        if self.affected_user is not None and _is_account_of(person, self.affected_user):
-            return "it concerns your own account, so somebody else must answer"
-        return None
-
-
-def _is_account_of(person: Person, user: str) -> bool:
-    """Does a Windows user name (`DOMAIN\\name` or `name@domain`) belong to this person?"""
-    bare = user.rsplit("\\", 1)[-1].split("@", 1)[0].casefold()
-    known = {name.rsplit("\\", 1)[-1].split("@", 1)[0].casefold() for name in person.windows_user}
-    if person.os_user:
-        known.add(person.os_user.casefold())
-    return bare in known
-
-
-def votes_of(
-    approval: Approval, answers: Sequence[Answer], electorate: Electorate, now: datetime
-) -> tuple[Vote, ...]:
-    """The votes of one reading, each with why it does not count; a vote keeps the time when it was
-    first seen, and one that is gone is kept as withdrawn."""
-    offered = {asked.choice.emoji for asked in approval.choices}
-    before = {(vote.account, vote.choice): vote for vote in approval.votes}
-    found: dict[tuple[str, str], Vote] = {}
-    for answer in answers:
-        if answer.choice not in offered:
-            continue
-        key = (answer.account, answer.choice)
-        person = electorate.person_of(answer.account)
-        why_not = electorate.why_not(answer.account)
-        found[key] = Vote(
-            account=answer.account,
-            person=None if person is None else person.name,
-            choice=answer.choice,
-            seen_at=before[key].seen_at if key in before else now,
-            counted=why_not is None,
-            why_not=why_not,
-        )
-    gone = [
-        msgspec.structs.replace(vote, withdrawn=True, counted=False, why_not="withdrawn")
-        for key, vote in before.items()
-        if key not in found
-    ]
-    return (*found.values(), *gone)
-
-
-def tally(approval: Approval, votes: Sequence[Vote]) -> Outcome | None:
-    """What the votes amount to: a no beats a yes; None while nothing is decided."""
-    by_role: dict[ChoiceRole, dict[str | None, set[str]]] = {role: {} for role in ChoiceRole}
-    roles = {asked.choice.emoji: asked for asked in approval.choices}
-    for vote in votes:
-        if vote.counted and vote.person is not None:
-            asked = roles[vote.choice]
-            by_role[asked.role].setdefault(asked.device_id, set()).add(vote.person)
-    denied = by_role[ChoiceRole.DENY].get(None, set())
-    if denied:
-        return Outcome(state=ApprovalState.DENIED, by=tuple(sorted(denied)))
-    if by_role[ChoiceRole.PICK]:
-        return _picked(approval, by_role[ChoiceRole.PICK])
-    yes = by_role[ChoiceRole.APPROVE].get(None, set())
-    if len(yes) < approval.quorum:
-        return None
-    vetoed = {
-        str(device_id): ", ".join(sorted(by)) for device_id, by in by_role[ChoiceRole.VETO].items()
-    }
-    chosen = tuple(
-        item.device.device_id for item in approval.items if item.device.device_id not in vetoed
-    )
-    if not chosen:
-        return Outcome(state=ApprovalState.DENIED, by=tuple(sorted(yes)), vetoed=vetoed)
-    return Outcome(
-        state=ApprovalState.APPROVED, by=tuple(sorted(yes)), chosen=chosen, vetoed=vetoed
-    )
-
-
-def _picked(approval: Approval, picks: Mapping[str | None, set[str]]) -> Outcome | None:
-    """A person who picked two devices has picked none; two devices with a quorum are none."""
-    often = [person for by in picks.values() for person in by]
-    clear = {
-        str(device_id): {person for person in by if often.count(person) == 1}
-        for device_id, by in picks.items()
-    }
-    winners = [device_id for device_id, by in clear.items() if len(by) >= approval.quorum]
-    if len(winners) != 1:
-        return None
-    by = tuple(sorted(clear[winners[0]]))
-    return Outcome(state=ApprovalState.APPROVED, by=by, chosen=(winners[0],))
-
-
 # -- settling --------------------------------------------------------------------------------------
 
 
@@ -405,7 +273,8 @@ def decision_of(approval: Approval) -> Decision:
 
 
 def still_valid(approval: Approval, now: datetime) -> bool:
-    """May an approved call still be sent? A yes is good as long as the question would have stood."""
+    """May an approved call still be sent? A yes is good as long as the question would have
+    stood."""
     return (
         approval.state is ApprovalState.APPROVED
         and approval.decided_at is not None

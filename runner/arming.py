@@ -1,7 +1,7 @@
 """In which mode an alert is handled, and why.
 
-The configured mode is only a wish: without a usable protected-assets file, without arming, or with a
-journal that was lost or restored, the runner observes. Nothing here makes a mode bolder.
+The configured mode is only a wish: without a usable protected-assets file, without arming, or with
+a journal that was lost or restored, the runner observes. Nothing here makes a mode bolder.
 """
 
 from __future__ import annotations
@@ -86,7 +86,8 @@ def prove_protection(protected: ProtectedAssets, edr: Edr) -> list[str]:
 def refresh_proof(journal: Journal, config: Config, edr: Edr | None) -> list[str]:
     """Prove the protected-assets file once a day and whenever it changed; sentences for its faults.
 
-    When the EDR cannot say, an older proof of the same text stands; without one the file is unproved.
+    When the EDR cannot say, an older proof of the same text stands; without one the file is
+    unproved.
     """
     if config.mode is Mode.OBSERVE or edr is None:
         return []
@@ -138,10 +139,11 @@ def standing_for(tx: Tx, config: Config, alert_id: str | None) -> Standing:
     person started it by hand."""
     now = standing(tx, config)
     armed = arming(tx)
-    if now.mode is Mode.ACT and armed is not None and alert_id is not None:
-        if cases.alert_number(tx, alert_id) <= armed.after_alert:
-            return Standing(mode=Mode.OBSERVE, why=("the alert came before the runner was armed",))
-    return now
+    if now.mode is not Mode.ACT or armed is None or alert_id is None:
+        return now
+    if cases.alert_number(tx, alert_id) > armed.after_alert:
+        return now
+    return Standing(mode=Mode.OBSERVE, why=("the alert came before the runner was armed",))
 
 
 def is_paused(tx: Tx) -> str | None:

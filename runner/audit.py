@@ -1,4 +1,5 @@
-"""Is the journal's chain whole? Every entry's hash, its predecessor's, and each payload that is kept."""
+"""Is the journal's chain whole? Every entry's hash, its predecessor's, and each payload that is
+kept."""
 
 from __future__ import annotations
 

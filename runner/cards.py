@@ -1,8 +1,8 @@
 """The cards: asking, reading answers, deciding, locking, telling.
 
-Rows, not threads: each question that is not closed is looked at again and again. A card is posted as a
-new message each time, read back and compared before any answer counts, and locked as soon as it is
-decided.
+Rows, not threads: each question that is not closed is looked at again and again. A card is posted
+as a new message each time, read back and compared before any answer counts, and locked as soon as
+it is decided.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ from typing import Any
 
 import msgspec
 
-from connectors.base import Action, Chat
+from connectors.base import Chat, action_of
 from connectors.errors import ConnectorError, NotFound
 from connectors.model import Account, Card, CardReading, Clock, MessageRef
-from runner import report
-from runner.approvals import Electorate, expire, make_void, settle, tally, votes_of
+from runner import card_text
+from runner.approvals import expire, make_void, settle
 from runner.config import Config, Mode
 from runner.context import Call, StepFailed, Suspended
 from runner.effects import Effects
 from runner.journal import Journal, approvals, cases, ledger, runs
 from runner.journal.records import Approval, ApprovalState, StepStatus, Vote
 from runner.roles import Roles
+from runner.votes import Electorate, tally, votes_of
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +63,8 @@ class Cards:
                 self._expire_unseen(approval)
 
     def _expire_unseen(self, approval: Approval) -> None:
-        """Time runs out whether chat can be read or not; what was not seen in time does not count."""
+        """Time runs out whether chat can be read or not; what was not seen in time does not
+        count."""
         if approval.state is ApprovalState.OPEN and self._is_over(approval):
             with self._journal.write() as tx:
                 expire(tx, approval)
@@ -86,9 +88,7 @@ class Cards:
 
     def _post(self, approval: Approval) -> None:
         """Build the card, post it, put the choices under it; then the question is open."""
-        approval = self._built(approval)
-        card = approval.card
-        assert card is not None
+        card = self._built(approval)
         chat = self._roles.chat
         try:
             posted = self._perform(
@@ -115,19 +115,20 @@ class Cards:
             tx.entry("card_posted", {"approval": approval.id}, message)
             cases.revise(tx, approval.case_id)
 
-    def _built(self, approval: Approval) -> Approval:
+    def _built(self, approval: Approval) -> Card:
         """The card as it is about to be posted. While nothing was sent, its time starts anew."""
         with self._journal.read() as tx:
             step = runs.step(tx, _scope(approval), "post")
         if approval.card is not None and step is not None and step.status is not StepStatus.PENDING:
-            return approval
+            return approval.card
         with self._journal.write() as tx:
             expires_at = tx.clock.now() + timedelta(seconds=approval.expires_s)
             timed = msgspec.structs.replace(approval, expires_at=expires_at)
-            card = report.card(
+            card = card_text.card(
                 tx, timed, self._mode(), self._accounts(self._config.approvals.mention)
             )
-            return approvals.save(tx, msgspec.structs.replace(timed, card=card))
+            approvals.save(tx, msgspec.structs.replace(timed, card=card))
+        return card
 
     def _accounts(self, names: Sequence[str]) -> tuple[str, ...]:
         people = [self._config.people[name] for name in names]
@@ -141,7 +142,9 @@ class Cards:
             with self._journal.write() as tx:
                 expire(tx, approval)
             return
-        assert approval.message is not None
+        if approval.message is None:
+            self._make_void(approval, "the card is not known")
+            return
         try:
             reading = self._roles.chat.read_card(approval.message)
         except NotFound:
@@ -208,7 +211,8 @@ class Cards:
 
     def _remind(self, approval: Approval) -> None:
         """Once, when half the time has gone."""
-        assert approval.expires_at is not None
+        if approval.expires_at is None:
+            return
         left = approval.expires_at - self._clock.now()
         if left <= timedelta(seconds=approval.expires_s / 2):
             until = approval.expires_at.strftime("%H:%M UTC")
@@ -225,7 +229,7 @@ class Cards:
             self._perform(
                 approval, "lock", "update_card", lambda: self._roles.chat.update_card(message, card)
             )
-            self._reply(approval, "decided", report.decision_sentence(approval) + ".")
+            self._reply(approval, "decided", card_text.decision_sentence(approval) + ".")
             for place, note in enumerate(approval.notes):
                 self._reply(approval, f"note.{place}", note)
         with self._journal.write() as tx:
@@ -247,7 +251,9 @@ class Cards:
             return None
         with self._journal.read() as tx:
             rows = [ledger.find(tx, item.device.subject) for item in approval.items]
-        return report.locked_card(approval, [row for row in rows if row is not None])
+        return card_text.locked_card(
+            approval, approval.card, [row for row in rows if row is not None]
+        )
 
     # -- effects -----------------------------------------------------------------------------------
 
@@ -275,7 +281,7 @@ class Cards:
         send: Callable[[], Any],
         look: Callable[[], Any] | None = None,
     ) -> Any:
-        action: Action = getattr(Chat, verb).action
+        action = action_of(getattr(Chat, verb))
         call = Call(
             name=verb,
             send=lambda _elapsed_s: send(),

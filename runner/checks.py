@@ -21,7 +21,8 @@ from runner.yaml_reader import Fault
 
 
 def check(service: Service) -> Result:
-    """Try everything that the configuration needs, changing nothing; exit code 1 when a part is bad."""
+    """Try everything that the configuration needs, changing nothing; exit code 1 when a part is
+    bad."""
     config = service.config
     found = [CheckResult(what="configuration", ok=True)]
     found += [CheckResult(what="configuration", ok=False, mend=text) for text in config.warnings]

@@ -71,7 +71,8 @@ def serve(
 
 
 def arm(service: Service, actor: str, reason: str) -> Result:
-    """Allow acting on the alerts that come from now on; refused while the protection is unproved."""
+    """Allow acting on the alerts that come from now on; refused while the protection is
+    unproved."""
     config = service.config
     if config.mode is not Mode.ACT:
         text = f"the configuration says mode: {config.mode}; set mode: act first"
@@ -173,6 +174,7 @@ def audit_verify(journal: Journal) -> Result:
     with journal.read() as tx:
         verdict = verify(tx)
     text = "\n".join(verdict.faults) or (
-        f"{verdict.entries} entries, unbroken, {verdict.erased} payloads erased; head {verdict.head}"
+        f"{verdict.entries} entries, unbroken, {verdict.erased} payloads erased; "
+        f"head {verdict.head}"
     )
     return Result(code=1 if verdict.faults else 0, data=plain(verdict), text=text)

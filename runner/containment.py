@@ -1,58 +1,34 @@
 """Cutting a device off and letting it back: target, rule, ask, do, verify.
 
-The only caller of `isolate_host` and `release_host`. Nothing is sent without rulings, people's consent,
-a claim, an intent, and a fresh look at the device; nothing is called contained before an independent
-read of the device says so.
+The only caller of `isolate_host` and `release_host`. Nothing is sent without rulings, people's
+consent, a claim, an intent, and a fresh look at the device; nothing is called contained before an
+independent read of the device says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from connectors.base import Effect
+from connectors.errors import ConnectorError
 from connectors.model import Device
 from runner.config import Config, Mode
-from runner.context import Call, Context, Decision, Question, Target
-from runner.cut import VERIFY_S, Cut
+from runner.context import Call, Context, Decision, NotYet, Target
+from runner.cut import WANTED, Cut
 from runner.effects import plain
 from runner.guards import Facts, GuardAnswer, Ruling, denials, rule, strictest
-from runner.isolation import Outcome, Request, drop_holder, join
+from runner.isolation import Outcome, Request, drop_holder, join, verified
 from runner.journal import Journal, ledger
+from runner.plan import Plan, distinct, is_askable, question, result, without_device
 from runner.protected import read_protected
 from runner.roles import Roles
 
 MOST_VOIDS = 3
-WORST_FIRST = (
-    "unknown",
-    "failed",
-    "void",
-    "requested",
-    "denied",
-    "no_device",
-    "observed",
-    "practised",
-    "confirmed",
-    "released",
-)
-
-
-class Plan(Struct, frozen=True, kw_only=True):
-    """One containment or release as a playbook's step asks for it."""
-
-    path: str
-    action: str
-    effect: Effect
-    targets: tuple[Target, ...]
-    reason: str
-    quorum: int
-    rank: int
-    drops_all: bool = False
-    """A release: lift it whoever else holds it."""
+VERIFY_S = 90.0
+"""How long a run waits for the device's own record; after that the follow-up watches it."""
 
 
 class Containment:
@@ -72,11 +48,11 @@ class Containment:
         """Target, rule, ask, do, verify. Suspends while people or devices are waited for."""
         kept = await ctx.call(
             f"{plan.path}#target",
-            Call(name="target", send=lambda _s: plain(_distinct(plan.targets))),
+            Call(name="target", send=lambda _s: plain(distinct(plan.targets))),
         )
         targets = msgspec.convert(kept, tuple[Target, ...])
-        outcomes = _without_device(targets)
-        targets = tuple(target for target in targets if _is_askable(target, len(targets)))
+        outcomes = without_device(targets)
+        targets = tuple(target for target in targets if is_askable(target, len(targets)))
         pick = len(targets) == 1 and not targets[0].proved
         pending = {device.device_id: device for target in targets for device in target.devices}
         if plan.effect is Effect.RELEASE and not plan.drops_all:
@@ -87,8 +63,8 @@ class Containment:
             await self._rule(ctx, plan, n, pending, outcomes, proved=not pick)
             if not pending:
                 break
-            question = _question(plan, n, targets, pending, pick=pick)
-            decision = await ctx.ask(f"{plan.path}#ask.{n}", question)
+            asked = question(plan, n, targets, pending, pick=pick)
+            decision = await ctx.ask(f"{plan.path}#ask.{n}", asked)
             self._note_refusals(decision, pending, outcomes)
             self._join(ctx, decision, pending, outcomes)
             await self._do(ctx, plan, n, decision, pending, outcomes)
@@ -99,7 +75,7 @@ class Containment:
         for device_id, device in pending.items():
             outcomes[device_id] = Outcome.of(device, "void", "asked three times, void each time")
         await self._verify(ctx, plan, outcomes)
-        return _result(plan, outcomes)
+        return result(plan, outcomes)
 
     async def _drop_hold(
         self,
@@ -135,7 +111,8 @@ class Containment:
         *,
         proved: bool,
     ) -> None:
-        """Ask the guards about each device; what they deny, or the mode only observes, is settled."""
+        """Ask the guards about each device; what they deny, or the mode only observes, is
+        settled."""
 
         def send(_elapsed_s: float) -> Any:
             answers = {}
@@ -248,7 +225,7 @@ class Containment:
             key = f"{plan.path}#verify/{outcome.device_id}"
 
             def send(elapsed_s: float) -> str:
-                return self._cut.verify(outcome, plan.effect, elapsed_s)
+                return self._read_back(outcome, plan.effect, elapsed_s)
 
             return await ctx.call(key, Call(name="verify", send=send, again_s=VERIFY_S))
 
@@ -259,70 +236,24 @@ class Containment:
                 raise state
             outcomes[outcome.device_id] = msgspec.structs.replace(outcome, state=state)
 
+    def _read_back(self, outcome: Outcome, effect: Effect, elapsed_s: float) -> str:
+        """What an independent read says: confirmed or released, requested when time is up, unknown
+        when the EDR could not be read. Errors: `NotYet` before that."""
+        try:
+            fresh = self._roles.edr.read_device(outcome.device_id)
+        except ConnectorError:
+            if elapsed_s > VERIFY_S:
+                return "unknown"
+            raise NotYet(5.0) from None
+        if fresh.state is WANTED[effect]:
+            with self._journal.write() as tx:
+                verified(tx, outcome.subject, fresh, effect)
+            return "confirmed" if effect is Effect.CONTAIN else "released"
+        if elapsed_s > VERIFY_S:
+            return "requested"
+        raise NotYet(1.0 if elapsed_s < 10 else 10.0)
+
 
 def _bind(function: Any, value: Any) -> Any:
     """A branch that has not started."""
     return lambda: function(value)
-
-
-def _distinct(targets: Sequence[Target]) -> tuple[Target, ...]:
-    """Each device once, in the order given."""
-    seen: set[str] = set()
-    kept: list[Target] = []
-    for target in targets:
-        devices = tuple(device for device in target.devices if device.subject not in seen)
-        if devices or not target.devices:
-            kept.append(msgspec.structs.replace(target, devices=devices))
-        seen.update(device.subject for device in devices)
-    return tuple(kept)
-
-
-def _is_askable(target: Target, count: int) -> bool:
-    """An unproved target can only be picked alone; in a wave it is left out, and said."""
-    return bool(target.devices) and (target.proved or count == 1)
-
-
-def _without_device(targets: Sequence[Target]) -> dict[str, Outcome]:
-    """Outcomes of targets that no question can be asked about."""
-    left: dict[str, Outcome] = {}
-    for place, target in enumerate(targets):
-        if not target.devices:
-            left[f"none-{place}"] = Outcome(
-                device_id="", hostname="", subject="", state="no_device", why=target.proof
-            )
-        elif not _is_askable(target, len(targets)):
-            for device in target.devices:
-                left[device.device_id] = Outcome.of(device, "no_device", target.proof)
-    return left
-
-
-def _question(
-    plan: Plan, n: int, targets: Sequence[Target], pending: dict[str, Device], *, pick: bool
-) -> Question:
-    asked = []
-    for target in targets:
-        devices = tuple(device for device in target.devices if device.device_id in pending)
-        if devices:
-            asked.append(msgspec.structs.replace(target, devices=devices))
-    return Question(
-        path=plan.path,
-        n=n,
-        action=plan.action,
-        effect=plan.effect,
-        targets=tuple(asked),
-        pick=pick,
-        quorum=plan.quorum,
-        reason=plan.reason,
-        rank=plan.rank,
-    )
-
-
-def _result(plan: Plan, outcomes: dict[str, Outcome]) -> dict[str, Any]:
-    states = [outcome.state for outcome in outcomes.values()]
-    state = min(states, key=WORST_FIRST.index) if states else "no_device"
-    shown = "; ".join(outcome.sentence() for outcome in outcomes.values())
-    return {
-        "state": state,
-        "summary": shown or "there was no device to act on",
-        "devices": plain(list(outcomes.values())),
-    }

@@ -51,10 +51,10 @@ class Call(Struct, frozen=True, kw_only=True):
     """One call of the outside world.
 
     `send` gets the seconds since the step began and gives plain data; a read may raise `NotYet`.
-    `action` None is a read: its result is journalled, and it may be repeated. With an action it is an
-    effect: intent first, sent once; `look` finds what an earlier copy left behind, or None.
-    `unsent`: an effect's value in a mode that only records. `again_s`: after `Unavailable`, how long
-    to keep trying; with `attempts` above one, that many times instead.
+    `action` None is a read: its result is journalled, and it may be repeated. With an action it is
+    an effect: intent first, sent once; `look` finds what an earlier copy left behind, or None.
+    `unsent`: an effect's value in a mode that only records. `again_s`: after `Unavailable`, how
+    long to keep trying; with `attempts` above one, that many times instead.
     """
 
     name: str
@@ -68,8 +68,9 @@ class Call(Struct, frozen=True, kw_only=True):
 
 
 class Target(Struct, frozen=True, kw_only=True):
-    """What a containment is pointed at, as `edr.find_host` gives it: exactly one device when `proved`,
-    else the candidates that a person chooses from. `proof` is a sentence for that person."""
+    """What a containment is pointed at, as `edr.find_host` gives it: exactly one device when
+    `proved`, else the candidates that a person chooses from. `proof` is a sentence for that
+    person."""
 
     proved: bool
     proof: str
@@ -77,8 +78,9 @@ class Target(Struct, frozen=True, kw_only=True):
 
 
 class Question(Struct, frozen=True, kw_only=True):
-    """What people are asked. `path` is the step's; `n` counts the questions under it. With `pick` the
-    devices of the one target are alternatives; otherwise each target stands for its one device."""
+    """What people are asked. `path` is the step's; `n` counts the questions under it. With `pick`
+    the devices of the one target are alternatives; otherwise each target stands for its one
+    device."""
 
     path: str
     n: int
@@ -95,8 +97,8 @@ class Decision(Struct, frozen=True, kw_only=True):
     """What became of a question, by device id.
 
     `approved`: may be done under `approval_id`; `refused`: id → why (denied, expired, vetoed);
-    `void`: id → why, to be asked again; `held`: cut off already for another case; `waiting`: another
-    run's question about it is not settled.
+    `void`: id → why, to be asked again; `held`: cut off already for another case; `waiting`:
+    another run's question about it is not settled.
     """
 
     approval_id: str | None = None
@@ -127,6 +129,6 @@ class Context(Protocol):
     async def sleep(self, key: str, seconds: float) -> None: ...
 
     async def gather(self, *branches: Callable[[], Awaitable[Any]]) -> list[Any]:
-        """Run unstarted branches side by side. A result or an exception for each, in order; it raises
-        nothing itself but suspension, when at least one branch waits and none can go on."""
+        """Run unstarted branches side by side. A result or an exception for each, in order; it
+        raises nothing itself but suspension, when at least one branch waits and none can go on."""
         ...

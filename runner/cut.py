@@ -11,14 +11,14 @@ from typing import Any, NoReturn, Protocol
 
 import msgspec
 
-from connectors.base import Effect
+from connectors.base import Edr, Effect, action_of
 from connectors.errors import ConnectorError, NotFound, OutcomeUnknown, Rejected, Unavailable
 from connectors.model import Device, IsolationState
 from runner import isolation
 from runner.approvals import still_valid
 from runner.arming import is_paused, standing_for
 from runner.config import Config, Mode
-from runner.context import NotYet, Suspended
+from runner.context import Suspended
 from runner.effects import plain, wait_after
 from runner.guards import Facts, Ruling, denials, rule, strictest
 from runner.isolation import Outcome, Request
@@ -30,8 +30,6 @@ UNCHANGED_READS = 2
 """How many reads, a settle time apart, must say that nothing happened before one repeat."""
 MOST_SENDS = 2
 DOUBT_S = 600.0
-VERIFY_S = 90.0
-"""How long a run waits for the device's own record; after that the follow-up watches it."""
 WANTED = {Effect.CONTAIN: IsolationState.CONTAINED, Effect.RELEASE: IsolationState.NORMAL}
 COMING = {
     Effect.CONTAIN: IsolationState.CONTAIN_PENDING,
@@ -164,7 +162,8 @@ class Cut:
         return runs.save_step(tx, intended)
 
     def _settle_s(self, request: Request) -> float:
-        return self._roles.settle_s("edr", request.action)
+        method = Edr.isolate_host if request.is_contain else Edr.release_host
+        return self._roles.settle_s("edr", action_of(method))
 
     def _changed(self, request: Request, fresh: Device) -> str | None:
         """Is it still the device that people saw, and do the guards still allow it?"""
@@ -280,25 +279,6 @@ class Cut:
             parked = msgspec.structs.replace(step, status=StepStatus.UNKNOWN, settle_until=None)
             runs.save_step(tx, parked)
         raise Suspended("person")
-
-    # -- verifying ---------------------------------------------------------------------------------
-
-    def verify(self, outcome: Outcome, effect: Effect, elapsed_s: float) -> str:
-        """What an independent read says: confirmed or released, requested when time is up, unknown
-        when the EDR could not be read. Errors: `NotYet` before that."""
-        try:
-            fresh = self._roles.edr.read_device(outcome.device_id)
-        except ConnectorError:
-            if elapsed_s > VERIFY_S:
-                return "unknown"
-            raise NotYet(5.0) from None
-        if fresh.state is WANTED[effect]:
-            with self._journal.write() as tx:
-                isolation.verified(tx, outcome.subject, fresh, effect)
-            return "confirmed" if effect is Effect.CONTAIN else "released"
-        if elapsed_s > VERIFY_S:
-            return "requested"
-        raise NotYet(1.0 if elapsed_s < 10 else 10.0)
 
 
 def _new_step(request: Request) -> StepResult:

@@ -1,14 +1,13 @@
 """The whole job against emulated products, on recorded events: what a newcomer sees first.
 
-It is the real runner with a real configuration; only the products are stand-ins on loopback. It is the
-one room of the runner that may import them. The folder can be looked at afterwards with every command:
-`stockade status -c DIR/config.yaml`.
+It is the real runner with a real configuration; only the products are stand-ins on loopback. It is
+the one room of the runner that may import them. The folder can be looked at afterwards with every
+command: `stockade status -c DIR/config.yaml`.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -18,84 +17,24 @@ from typing import Any
 from msgspec import Struct
 
 from connectors.emulators.fleet import Emulators, start_all
-from connectors.emulators.jira_requests import PROJECT
-from connectors.emulators.slack_messages import TEAM
 from connectors.emulators.slack_workspace import CHANNEL
 from connectors.http import Runtime
 from connectors.model import AssessmentKind, Clock
 from runner import arming, commands
+from runner.card_text import decision_sentence
 from runner.config import load_config
+from runner.demo_config import write_config
 from runner.effects import plain
 from runner.journal import Journal, Tx, approvals, cases, ledger, polls, runs
 from runner.journal.records import LIVE, Approval, ApprovalState, ChoiceRole
-from runner.report import LEDGER_WORDS, decision_sentence
 from runner.service import Service
 from runner.terminal import text_of
 from runner.views import Result
+from runner.wording import LEDGER_WORDS
 
 RESPONDER = "U0RESPONDA"
 SEARCH = "wmic_format_hits"
 LONGEST_S = 120.0
-
-CONFIG = """\
-# Written by `stockade demo`: every product below is an emulator on this machine.
-version: 1
-mode: act
-emulated: true
-state_dir: journal
-people:
-  responder-a: {{slack: U0RESPONDA}}
-  responder-b: {{slack: U0RESPONDB}}
-connectors:
-  splunk:
-    type: splunk
-    base_url: {splunk}
-    credentials: {{token: {{file: secrets/splunk.token}}}}
-    settle_s: 1
-  falcon:
-    type: falcon
-    tenant: demo
-    base_url: {falcon}
-    credentials:
-      client_id: {{file: secrets/falcon.client_id}}
-      client_secret: {{file: secrets/falcon.client_secret}}
-    settle_s: 1
-  slack:
-    type: slack
-    base_url: {slack}
-    credentials: {{token: {{file: secrets/slack.token}}}}
-    options: {{channel: {channel}, team: {team}}}
-    settle_s: 1
-  jira:
-    type: jira
-    base_url: {jira}
-    credentials:
-      email: {{file: secrets/jira.email}}
-      api_token: {{file: secrets/jira.api_token}}
-    options: {{project: {project}}}
-    settle_s: 1
-roles: {{siem: splunk, edr: falcon, chat: slack, tickets: jira}}
-searches:
-  wmic_format_hits:
-    saved_search: WMIC format hits
-    playbook: wmic-format
-    settle_s: 5
-    canary: Stockade canary
-approvals:
-  approvers: [responder-a, responder-b]
-  expires_s: 1800
-  mention: [responder-a]
-guards:
-  protected_file: protected.txt
-  allowed_effects: [investigate, notify, document, contain, release]
-hunts:
-  index: main
-"""
-
-PROTECTED = """\
-# What may never be isolated in the demo.
-host DC-*
-"""
 
 
 class Story(Struct, kw_only=True):
@@ -118,10 +57,8 @@ def run_demo(arguments: argparse.Namespace, clock: Clock) -> Result:
     state: Path = arguments.state.resolve()
     world = start_all(state / "world", clock)
     try:
-        _write_config(state, world)
-        say(
-            f"Emulated Splunk, Falcon, Slack and Jira are up; the configuration is {state}/config.yaml"
-        )
+        write_config(state, world)
+        say(f"Emulated Splunk, Falcon, Slack and Jira are up, as {state}/config.yaml says")
         config = load_config(state / "config.yaml", os.environ)
         journal = Journal(config.state_dir, clock, actor="demo")
         try:
@@ -146,28 +83,6 @@ def _silent(_text: str) -> None:
     return None
 
 
-def _write_config(state: Path, world: Emulators) -> None:
-    """The configuration and its secrets, as a SOC would write them."""
-    secrets = state / "secrets"
-    secrets.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for product, credentials in world.credentials().items():
-        for name, value in credentials.items():
-            file = secrets / f"{product}.{name}"
-            file.touch(mode=0o600)
-            file.write_text(value)
-    urls = world.base_urls()
-    text = CONFIG.format(
-        **{name: json.dumps(url) for name, url in urls.items()},
-        channel=CHANNEL,
-        team=TEAM,
-        project=PROJECT,
-    )
-    config = state / "config.yaml"
-    config.touch(mode=0o600)
-    config.write_text(text)
-    (state / "protected.txt").write_text(PROTECTED)
-
-
 class _Person:
     """The responder in the emulated Slack: the terminal's user, or a standing answer."""
 
@@ -181,8 +96,8 @@ class _Person:
 
     def answer(self, approval: Approval) -> None:
         """Read the card, and react to it in the emulated Slack."""
-        assert approval.card is not None
-        assert approval.message is not None
+        if approval.card is None or approval.message is None:
+            return
         self._say(f"\n── In Slack, channel {CHANNEL} " + "─" * 40)
         self._say(approval.card.fallback)
         self._say(text_of(approval.card.body))

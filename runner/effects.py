@@ -7,12 +7,13 @@ through `runner/containment.py`, which stands on the same intents.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
 import msgspec
 
-from connectors.base import Effect, Recovery
+from connectors.base import Action, Effect, Recovery
 from connectors.errors import ConnectorError, OutcomeUnknown, Rejected, Unavailable
 from connectors.model import Clock
 from runner.config import Mode
@@ -38,6 +39,13 @@ def wait_after(fault: ConnectorError, attempt: int = 1) -> float:
     return float(told) if told is not None else min(5.0 * 2 ** (attempt - 1), 60.0)
 
 
+def declared(call: Call) -> Action:
+    """The action behind an effect's call. Errors: `TypeError` for a read."""
+    if call.action is None:
+        raise TypeError(f"{call.name} is a read, not an effect")
+    return call.action
+
+
 def forbidden_by(mode: Mode, effect: Effect) -> bool:
     """Must the effect only be recorded in this mode?"""
     if mode is Mode.OBSERVE:
@@ -58,7 +66,7 @@ class Effects:
         `unsent` is the step's value when the mode only records. Errors: `StepFailed`; `Suspended`
         until it can be looked up, tried again, or resolved by a person.
         """
-        assert call.action is not None
+        action = declared(call)
         if step := self._step(scope, key):
             match step.status:
                 case StepStatus.SUCCEEDED | StepStatus.SKIPPED:
@@ -67,13 +75,13 @@ class Effects:
                     raise Suspended("person")
                 case StepStatus.INTENDED:
                     return self._in_doubt(step, call)
-                case StepStatus.PENDING if not forbidden_by(mode, call.action.effect):
+                case StepStatus.PENDING if not forbidden_by(mode, action.effect):
                     return self._send_later(step, call)
                 case StepStatus.PENDING:
                     return self.close(step, StepStatus.SKIPPED, plain(unsent))
             error = step.error or StepError(kind="rejected", text="failed")
             raise StepFailed(error.kind, error.text)
-        if forbidden_by(mode, call.action.effect):
+        if forbidden_by(mode, action.effect):
             return self.close(self._new(scope, key, call), StepStatus.SKIPPED, plain(unsent))
         return self._send(self.intend(self._new(scope, key, call), call.settle_s), call)
 
@@ -174,21 +182,19 @@ class Effects:
 
     def _in_doubt(self, step: StepResult, call: Call) -> Any:
         """An intent without an outcome: wait until it can no longer land, then look."""
-        assert call.action is not None
         if step.settle_until is not None and self._clock.now() < step.settle_until:
             raise Suspended("time", step.settle_until)
-        if call.action.recovery is Recovery.REPEAT:
+        if declared(call).recovery is Recovery.REPEAT:
             if step.attempt >= MOST_REPEATS:
                 self._hand_over(step)
             return self._send(self.intend(step, call.settle_s), call)
         if call.look is None:
             self._hand_over(step)
-        return self._look(step, call)
+        return self._look(step, call, call.look)
 
-    def _look(self, step: StepResult, call: Call) -> Any:
-        assert call.look is not None
+    def _look(self, step: StepResult, call: Call, look: Callable[[], Any]) -> Any:
         try:
-            found = call.look()
+            found = look()
         except (Unavailable, OutcomeUnknown) as fault:
             raise Suspended("time", self._after(wait_after(fault))) from None
         except Rejected:

@@ -1,8 +1,8 @@
 """Who carries a run: replay, suspension, and the order of calls, on the journal.
 
-The engine drives a playbook's coroutine itself. It keeps nothing between ticks: a step whose outcome is
-in the journal returns it, the first one that is not there is performed. A decided containment goes
-before every other call, in whatever run it is.
+The engine drives a playbook's coroutine itself. It keeps nothing between ticks: a step whose
+outcome is in the journal returns it, the first one that is not there is performed. A decided
+containment goes before every other call, in whatever run it is.
 """
 
 from __future__ import annotations
@@ -201,8 +201,8 @@ def _merged(waiting: list[Suspended]) -> Suspended:
 
 
 class Engine:
-    """Advances runs. `between_calls` is called before each call that is not in the journal yet: there
-    decisions are read."""
+    """Advances runs. `between_calls` is called before each call that is not in the journal yet:
+    there decisions are read."""
 
     def __init__(
         self,
@@ -221,7 +221,8 @@ class Engine:
         self._between_calls = between_calls
 
     def give_way(self, run: Run, key: str) -> None:
-        """Let a decided containment go first: suspends when another call is more urgent than `key`."""
+        """Let a decided containment go first: suspends when another call is more urgent than
+        `key`."""
         self._between_calls()
         with self.journal.read() as tx:
             urgent = approvals.due_call(tx)

@@ -1,7 +1,7 @@
 """After the run: the ledger against the EDR, and the tickets kept up.
 
-Rows, each an intent and an outcome of its own; nothing here needs a run to be alive. An offline host is
-watched until its own record says contained; drift is told, never silently corrected.
+Rows, each an intent and an outcome of its own; nothing here needs a run to be alive. An offline
+host is watched until its own record says contained; drift is told, never silently corrected.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from connectors.base import Action, Effect, Tickets
+from connectors.base import Effect, Tickets, action_of
 from connectors.errors import ConnectorError
 from connectors.model import Clock, Device, IsolationState, TicketRef
 from runner import report
@@ -160,7 +160,7 @@ class FollowUp:
         send: Callable[[], Any],
         look: Callable[[], Any],
     ) -> None:
-        action: Action = getattr(Tickets, verb).action
+        action = action_of(getattr(Tickets, verb))
         call = Call(
             name=verb,
             send=lambda _elapsed_s: send(),

@@ -80,7 +80,8 @@ def protected_asset(facts: Facts) -> GuardAnswer:
 
 
 def device_kind(facts: Facts) -> GuardAnswer:
-    """A domain controller is never contained by automation; what is no workstation is asked about."""
+    """A domain controller is never contained by automation; what is no workstation is asked
+    about."""
     kind = facts.device.kind
     if facts.effect is Effect.CONTAIN and kind is DeviceKind.DOMAIN_CONTROLLER:
         return _answer("device_kind", Ruling.DENY, "it is a domain controller")

@@ -116,7 +116,8 @@ def event_of(alert: Alert, found: Found, hunts: Hunts) -> Alert | None:
 
 
 def spread_query(indicators: Sequence[Observable], hunts: Hunts, now: datetime) -> EventQuery | str:
-    """Ask for the same stylesheet address in any command line; a sentence when that cannot be asked."""
+    """Ask for the same stylesheet address in any command line; a sentence when that cannot be
+    asked."""
     if hunts.index is None:
         return "not searched: hunts.index is not configured"
     values = _selective(indicators)

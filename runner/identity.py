@@ -1,8 +1,8 @@
 """Which device an alert is about, and how sure that is.
 
-Pure judgement over an alert, the event behind it and the EDR's records. `host` in a row may be the log
-collector, so a name counts only when the endpoint gave it itself. What is not proved is a choice for a
-person, never for the machine.
+Pure judgement over an alert, the event behind it and the EDR's records. `host` in a row may be the
+log collector, so a name counts only when the endpoint gave it itself. What is not proved is a
+choice for a person, never for the machine.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def says_own_name(alert: Alert) -> bool:
 def prove(alert: Alert, event: Alert | None, devices: Sequence[Device], now: datetime) -> Target:
     """Prove that exactly one device is the alert's, or say why it is not proved.
 
-    `event` is the event behind the alert as read again, or None when it could not be read. `devices`
-    are all that have the name (or the sensor's id) exactly.
+    `event` is the event behind the alert as read again, or None when it could not be read.
+    `devices` are all that have the name (or the sensor's id) exactly.
     """
     told = event or alert
     live = [device for device in devices if _is_live(device, now)]

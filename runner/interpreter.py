@@ -1,7 +1,7 @@
 """What the playbook does next: one `async` function over the port.
 
-It keeps nothing between ticks and decides nothing by itself; the same steps with the same journal give
-the same path.
+It keeps nothing between ticks and decides nothing by itself; the same steps with the same journal
+give the same path.
 """
 
 from __future__ import annotations

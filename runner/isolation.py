@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
-from connectors.base import Action, Edr, Effect
+from connectors.base import Effect
 from connectors.model import Device
 from runner.config import Mode
 from runner.context import Context
@@ -73,12 +73,6 @@ class Request(Struct, frozen=True, kw_only=True):
     @property
     def case_id(self) -> str:
         return self.ctx.run.case_id
-
-    @property
-    def action(self) -> Action:
-        method = Edr.isolate_host if self.is_contain else Edr.release_host
-        declared: Action = method.action  # type: ignore[attr-defined]
-        return declared
 
     @property
     def claim(self) -> str:
@@ -208,8 +202,8 @@ def join(tx: Tx, device: Device, case_id: str) -> Outcome:
 
 
 def drop_holder(tx: Tx, device: Device, case_id: str) -> tuple[str, ...]:
-    """Take a case off an isolation; the cases that still hold it. The last holder stays, because only
-    a release that was sent ends an isolation. Repeat: harmless."""
+    """Take a case off an isolation; the cases that still hold it. The last holder stays, because
+    only a release that was sent ends an isolation. Repeat: harmless."""
     row = ledger.find(tx, device.subject)
     if row is None or row.state not in STANDING:
         return ()

@@ -1,8 +1,8 @@
 """Index-time window, overlap, de-duplication, watermark, canary: how hits come in without loss.
 
-A poll is start, look, fetch over as many turns as it takes. The watermark moves only when the SIEM said
-that the answer is whole and every row of it is stored. No rows from a SIEM whose canary is silent means
-blind, not quiet.
+A poll is start, look, fetch over as many turns as it takes. The watermark moves only when the SIEM
+said that the answer is whole and every row of it is stored. No rows from a SIEM whose canary is
+silent means blind, not quiet.
 """
 
 from __future__ import annotations

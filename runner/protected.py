@@ -1,8 +1,9 @@
 """Which devices may never be contained: the protected-assets file, and the proof that it means
 something.
 
-One rule a line: `host PATTERN` (a name, `*` for any text, without regard to case) or `id DEVICE_ID`;
-`#` begins a comment. A file that is missing, empty or wrong protects nothing, so nothing may be done.
+One rule a line: `host PATTERN` (a name, `*` for any text, without regard to case) or `id
+DEVICE_ID`; `#` begins a comment. A file that is missing, empty or wrong protects nothing, so
+nothing may be done.
 """
 
 from __future__ import annotations

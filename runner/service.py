@@ -16,7 +16,7 @@ from connectors.errors import ConnectorError
 from connectors.http import HttpClient, HttpSettings, Repeat, Runtime
 from connectors.model import Clock
 from runner import arming
-from runner.actions import Bench, Work, act
+from runner.actions import act
 from runner.cards import Cards
 from runner.catalogue import CATALOGUE
 from runner.config import Config, Mode
@@ -30,6 +30,7 @@ from runner.playbook import Do, Playbook, read_playbook
 from runner.poll import Poller
 from runner.roles import Roles
 from runner.routing import Routing
+from runner.work import Bench, Work
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,8 @@ FAILURE_SHOWN = timedelta(hours=24)
 
 class Tick(Struct, frozen=True, kw_only=True):
     """What one tick came to. `errors`: what could not be done, a sentence each; `people`: how many
-    questions are open; `needs`: what only a person can resolve. `is_busy`: another runner was at it."""
+    questions are open; `needs`: what only a person can resolve. `is_busy`: another runner was at
+    it."""
 
     is_busy: bool = False
     errors: tuple[str, ...] = ()
@@ -121,7 +123,7 @@ class Service:
             self._engine.advance(run)
         except (Fenced, JournalError):
             raise
-        except Exception as fault:  # noqa: BLE001 - one broken case must stop no other
+        except Exception as fault:  # one broken case must stop no other
             log.exception("run=%s case=%s cannot be carried", run.id, run.case_id)
             self._engine.fail(run, f"a fault of the program: {type(fault).__name__}")
         return True
@@ -253,13 +255,14 @@ def needs_of(journal: Journal) -> list[str]:
     with journal.read() as tx:
         parked = runs.parked_steps(tx)
         found = [
-            f"{run.playbook} failed for {run.case_id} ({run.error}): look at stockade show {run.case_id}"
+            f"{run.playbook} failed for {run.case_id} ({run.error}): "
+            f"look at stockade show {run.case_id}"
             for run in runs.failed_since(tx, tx.clock.now() - FAILURE_SHOWN)
         ]
         for step in parked:
             code = approvals.code_of(step.scope, step.key)
             found.append(
-                f"nobody knows whether {step.key} of {step.scope} happened: look at the product, then "
-                f"run stockade resolve {code} happened|not|stop"
+                f"nobody knows whether {step.key} of {step.scope} happened: look at the product, "
+                f"then run stockade resolve {code} happened|not|stop"
             )
     return found

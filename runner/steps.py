@@ -1,7 +1,7 @@
 """What each kind of step does; one function a kind, in a visible table.
 
-A step gets `run_block` and never imports the interpreter. Conditions and templates are pure: they see
-the alert, the case's names and what earlier steps returned.
+A step gets `run_block` and never imports the interpreter. Conditions and templates are pure: they
+see the alert, the case's names and what earlier steps returned.
 """
 
 from __future__ import annotations

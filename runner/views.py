@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from runner import arming, report
+from runner import arming, report, wording
 from runner.config import Config
 from runner.effects import plain
 from runner.journal import Journal, Tx, approvals, cases, ledger, polls, runs
@@ -29,7 +29,7 @@ def list_cases(journal: Journal) -> Result:
     with journal.read() as tx:
         found = cases.every(tx)
         lines = [
-            f"{case.id}  {report.clock_text(case.last_at)}  {case.host or 'no host':<24} "
+            f"{case.id}  {wording.clock_text(case.last_at)}  {case.host or 'no host':<24} "
             f"{case.assessment.assessment if case.assessment else 'not judged':<11} "
             f"alerts {case.alert_count:<3} {case.ticket.key if case.ticket else 'no ticket':<10} "
             f"{report.state_of(tx, case)}"
@@ -147,7 +147,7 @@ def _status_text(data: dict[str, Any], searches: list[SearchHealth]) -> str:
     if data["paused"] is not None:
         lines.append(f"PAUSED: {data['paused']}")
     for health in searches:
-        seen = report.clock_text(health.last_ok_at)
+        seen = wording.clock_text(health.last_ok_at)
         lines.append(f"search {health.search}: last whole poll {seen}")
         if health.blind:
             lines.append(f"  BLIND: {health.blind}")
@@ -155,7 +155,7 @@ def _status_text(data: dict[str, Any], searches: list[SearchHealth]) -> str:
             lines.append(f"  last error: {health.last_error}")
     for question in data["questions"]:
         devices = ", ".join(question["devices"])
-        until = report.clock_text(question["expires_at"])
+        until = wording.clock_text(question["expires_at"])
         lines.append(f"question {question['code']} {question['state']}: {devices} until {until}")
     for row in data["isolated"]:
         lines.append(f"isolated {row['hostname']} ({row['device_id']}): {row['state']}")

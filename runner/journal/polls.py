@@ -11,7 +11,8 @@ from runner.journal.store import Tx
 
 
 def watermark(tx: Tx, search: str) -> int | None:
-    """Index time, in epoch seconds, up to which every hit was stored; None before the first poll."""
+    """Index time, in epoch seconds, up to which every hit was stored; None before the first
+    poll."""
     row = tx.one("select value from watermark where search = ?", search)
     return None if row is None else int(row[0])
 
@@ -44,8 +45,11 @@ def add(tx: Tx, poll: Poll) -> None:
 
 
 def last(tx: Tx, search: str, *, ok_only: bool = False) -> Poll | None:
-    wanted = " and ok = 1" if ok_only else ""
-    row = tx.one(f"select body from poll where search = ?{wanted} order by n desc limit 1", search)
+    row = tx.one(
+        "select body from poll where search = ? and ok >= ? order by n desc limit 1",
+        search,
+        int(ok_only),
+    )
     return None if row is None else msgspec.json.decode(row[0], type=Poll)
 
 

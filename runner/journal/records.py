@@ -62,7 +62,8 @@ LIVE = (RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.WAITING, RunStatus.PARKED
 
 
 class Run(Struct, frozen=True, kw_only=True):
-    """One playbook executed for one case. `wait_on` says for what: time, approval, subject, person."""
+    """One playbook executed for one case. `wait_on` says for what: time, approval, subject,
+    person."""
 
     id: str
     case_id: str
@@ -209,8 +210,8 @@ class SubjectState(StrEnum):
 
 
 class Subject(Struct, frozen=True, kw_only=True):
-    """A claim: asked (a question or its call is under way), held (isolated or requested), or refused
-    (denied or expired; stands until `until` against assessments no worse than `rank`)."""
+    """A claim: asked (a question or its call is under way), held (isolated or requested), or
+    refused (denied or expired; stands until `until` against assessments no worse than `rank`)."""
 
     name: str
     state: SubjectState
@@ -258,8 +259,8 @@ class LedgerRow(Struct, frozen=True, kw_only=True):
 
 
 class PollJob(Struct, frozen=True, kw_only=True):
-    """A poll under way. `rest`: parts of the window that are asked after this one, because the whole
-    had more rows than the SIEM gives at once."""
+    """A poll under way. `rest`: parts of the window that are asked after this one, because the
+    whole had more rows than the SIEM gives at once."""
 
     search: str
     window: Window

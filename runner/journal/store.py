@@ -20,11 +20,9 @@ import msgspec
 
 from connectors.model import Clock
 from runner.journal import schema
+from runner.journal.disk import NETWORK_FILE_SYSTEMS, file_system_of, mounts
 
 GENESIS = "0" * 64
-NETWORK_FILE_SYSTEMS = frozenset(
-    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "glusterfs", "ceph", "afs"}
-)
 
 
 class JournalError(Exception):
@@ -143,7 +141,7 @@ class Journal:
             raise JournalError(
                 f"{self.state_dir}: others may read it (mode {mode:o}); run chmod 700 on it"
             )
-        kind = file_system_of(self.state_dir, _mounts())
+        kind = file_system_of(self.state_dir, mounts())
         if kind in NETWORK_FILE_SYSTEMS:
             raise JournalError(f"{self.state_dir}: lies on {kind}; the journal needs a local disk")
 
@@ -296,25 +294,6 @@ class Journal:
         if row is None or row[0] != head:
             return f"the journal lacks entry {seq_text}, which was there: it was lost or restored"
         return None
-
-
-def _mounts() -> list[tuple[str, str]]:
-    """(mount point, file system) of this machine; empty where the kernel does not say."""
-    try:
-        lines = Path("/proc/mounts").read_text().splitlines()
-    except OSError:
-        return []
-    return [(parts[1], parts[2]) for line in lines if len(parts := line.split()) > 2]
-
-
-def file_system_of(path: Path, mounts: list[tuple[str, str]]) -> str:
-    """The file system that holds `path`: that of the longest mount point above it."""
-    real = path.resolve()
-    found = ("", "")
-    for point, kind in mounts:
-        if real.is_relative_to(point) and len(point) >= len(found[0]):
-            found = (point, kind)
-    return found[1]
 
 
 def instant(epoch_s: float | None) -> datetime | None:

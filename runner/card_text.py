@@ -1,0 +1,163 @@
+"""What a card says: the question with all that a person needs, and what became of it.
+
+Pure: it reads records and makes documents with raw text; each chat connector escapes them once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from connectors.base import Effect
+from connectors.document import (
+    Block,
+    Bullets,
+    Code,
+    Document,
+    Heading,
+    Paragraph,
+    Table,
+    shorten,
+    visible,
+)
+from connectors.model import Alert, Card, Device
+from runner.config import Mode
+from runner.journal import Tx, cases
+from runner.journal.records import Approval, ApprovalState, Case, ChoiceRole, LedgerRow
+from runner.wording import (
+    CMDLINE_SHOWN,
+    LEDGER_WORDS,
+    VERB,
+    assessment_blocks,
+    clock_text,
+    facts_table,
+    marked,
+)
+
+
+def card(tx: Tx, approval: Approval, mode: Mode, mentions: tuple[str, ...]) -> Card:
+    """The message that asks; `approval.expires_at` must be set. It carries the chain's head
+    hash."""
+    case = cases.read(tx, approval.case_id)
+    alert = cases.read_alert(tx, case.alert_id)
+    return Card(
+        key=approval.id,
+        fallback=marked(_question_text(approval), mode),
+        body=Document(blocks=tuple(_card_blocks(tx, approval, case, alert, mode))),
+        choices=tuple(asked.choice for asked in approval.choices),
+        mentions=mentions,
+    )
+
+
+def _question_text(approval: Approval) -> str:
+    names = [visible(item.device.hostname) for item in approval.items]
+    shown = names[0] if len(names) == 1 else f"{len(names)} devices ({', '.join(names[:5])})"
+    if _is_pick(approval):
+        shown = f"one of {', '.join(names[:5])}"
+    until = approval.expires_at.strftime("%H:%M UTC") if approval.expires_at else "?"
+    return f"{VERB[approval.effect]} {shown}? by {until}"
+
+
+def _is_pick(approval: Approval) -> bool:
+    return any(asked.role is ChoiceRole.PICK for asked in approval.choices)
+
+
+def _card_blocks(tx: Tx, approval: Approval, case: Case, alert: Alert, mode: Mode) -> list[Block]:
+    blocks: list[Block] = [Heading(text=marked(_question_text(approval), mode))]
+    blocks += assessment_blocks(case.assessment)
+    if alert.cmdline:
+        blocks.append(Code(text=shorten(alert.cmdline, CMDLINE_SHOWN)))
+    blocks.append(facts_table(case, alert))
+    blocks.append(_device_table([item.device for item in approval.items]))
+    blocks.append(Bullets(items=tuple(f"{i.device.hostname}: {i.proof}" for i in approval.items)))
+    blocks.append(Paragraph(text=_consequence(approval)))
+    blocks.append(Bullets(items=tuple(_answers(approval))))
+    _, head = tx.head()
+    ticket = f", ticket {case.ticket.key}" if case.ticket else ""
+    blocks.append(
+        Paragraph(
+            text=f"Open until {clock_text(approval.expires_at)}. No answer by then is a no: "
+            f"nothing is done. Question {approval.code}, {case.id}{ticket}. Plan "
+            f"{approval.plan_sha256[:16]}, journal head {head}."
+        )
+    )
+    return blocks
+
+
+def _consequence(approval: Approval) -> str:
+    if approval.effect is Effect.RELEASE:
+        return f"A yes lets the device back on the network at once. Reason: {approval.reason}"
+    return (
+        "A yes cuts the device off from every network but its EDR console, at once: its user's "
+        "work, remote sessions, shares and services on it stop. It is undone by "
+        "`stockade release HOST --reason …`. Reason: " + approval.reason
+    )
+
+
+def _answers(approval: Approval) -> list[str]:
+    """How to answer, an item a choice."""
+    need = "one person" if approval.quorum == 1 else f"{approval.quorum} people"
+    words = {
+        ChoiceRole.APPROVE: f"yes, do it ({need} needed)",
+        ChoiceRole.DENY: "no (one person is enough, and it beats a yes)",
+    }
+    lines = []
+    for asked in approval.choices:
+        meaning = words.get(asked.role, asked.choice.label)
+        lines.append(f"react with :{asked.choice.emoji}: → {meaning}")
+    return lines
+
+
+def _device_table(devices: Sequence[Device]) -> Table:
+    rows = tuple(
+        (
+            device.hostname,
+            device.kind.value,
+            device.domain or "no domain",
+            ", ".join(device.users) or "nobody",
+            ", ".join(device.addresses) or "none",
+            clock_text(device.last_seen_at),
+            device.device_id,
+        )
+        for device in devices
+    )
+    header = ("device", "kind", "domain", "user", "addresses", "last seen", "id")
+    return Table(header=header, rows=rows)
+
+
+def locked_card(approval: Approval, asked: Card, ledger_rows: Sequence[LedgerRow]) -> Card:
+    """What the card shows once it takes no more answers; `asked` is what it showed before."""
+    decided = decision_sentence(approval)
+    rows = [f"{row.device.hostname}: {LEDGER_WORDS[row.state]}" for row in ledger_rows]
+    blocks: list[Block] = [Heading(text=decided)]
+    if rows:
+        blocks.append(Bullets(items=tuple(rows)))
+    blocks.append(Paragraph(text="This question takes no more answers. What was asked:"))
+    return Card(
+        key=asked.key,
+        fallback=decided,
+        body=Document(blocks=(*blocks, *asked.body.blocks)),
+        choices=(),
+        locked=True,
+    )
+
+
+def decision_sentence(approval: Approval) -> str:
+    """What became of a question, in one sentence."""
+    names = ", ".join(
+        item.device.hostname
+        for item in approval.items
+        if not approval.chosen or item.device.device_id in approval.chosen
+    )
+    verb = VERB[approval.effect]
+    at = clock_text(approval.decided_at)
+    by = ", ".join(approval.decided_by)
+    match approval.state:
+        case ApprovalState.APPROVED:
+            return f"APPROVED by {by} at {at}: {verb} {names}"
+        case ApprovalState.DENIED:
+            return f"DENIED by {by} at {at}: nothing is done to {names}"
+        case ApprovalState.EXPIRED:
+            return f"EXPIRED at {at}: nobody agreed in time, so nothing is done to {names}"
+        case ApprovalState.VOID:
+            return f"VOID at {at}: {approval.why or 'no longer valid'}; nothing is done under it"
+    return f"{verb} {names}: open"

@@ -1,0 +1,121 @@
+"""The actions that tell: tickets and messages. Each is found again by a key before it is made
+again."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import msgspec
+
+from connectors.base import Chat, Tickets, action_of
+from connectors.document import Document, Paragraph
+from connectors.model import TicketDraft, TicketRef
+from runner import report, wording
+from runner.context import Call
+from runner.journal import cases
+from runner.work import Work
+
+
+def correlation_of(case_id: str) -> str:
+    """The key by which a case's ticket is found again, for ever."""
+    return f"stockade-{case_id}"
+
+
+async def create_ticket(work: Work) -> Any:
+    """Open the case's one ticket; an earlier one with the same key is adopted."""
+    bench = work.bench
+    case_id = work.ctx.run.case_id
+    correlation = correlation_of(case_id)
+
+    def send(_elapsed_s: float) -> TicketRef:
+        tickets = bench.roles.tickets
+        found = tickets.find_ticket(correlation)
+        if found is not None:
+            return found
+        with bench.journal.read() as tx:
+            body = report.case_document(tx, cases.read(tx, case_id), work.mode)
+        title = wording.ticket_title(str(work.inputs["title"]), work.mode)
+        draft = TicketDraft(correlation=correlation, title=title, body=body)
+        return tickets.create_ticket(draft)
+
+    action = action_of(Tickets.create_ticket)
+    made = await work.ctx.call(
+        f"{work.path}#ticket",
+        Call(
+            name="create_ticket",
+            send=send,
+            action=action,
+            look=lambda: bench.roles.tickets.find_ticket(correlation),
+            settle_s=bench.roles.settle_s("tickets", action) if bench.roles.has("tickets") else 0,
+            again_s=86400.0,
+        ),
+    )
+    if made is None:
+        return {"key": "", "url": ""}
+    ref = msgspec.convert(made, TicketRef)
+    with bench.journal.read() as tx:
+        is_known = cases.read(tx, case_id).ticket == ref
+    if not is_known:
+        with bench.journal.write() as tx:
+            kept = msgspec.structs.replace(cases.read(tx, case_id), ticket=ref)
+            cases.save(tx, kept)
+            cases.set_reported(tx, case_id, kept.revision)
+            tx.entry("ticket_opened", {"case": case_id}, ref)
+    return {"key": ref.key, "url": ref.url}
+
+
+async def comment_ticket(work: Work) -> Any:
+    """Add a sentence to the case's ticket."""
+    bench = work.bench
+    with bench.journal.read() as tx:
+        ticket = cases.read(tx, work.ctx.run.case_id).ticket
+    if ticket is None:
+        return {"key": ""}
+    ref = ticket
+    key = message_key(work)
+    body = Document(blocks=(Paragraph(text=str(work.inputs["text"])),))
+    action = action_of(Tickets.comment_ticket)
+
+    def send(_elapsed_s: float) -> dict[str, str]:
+        bench.roles.tickets.comment_ticket(ref, key, body)
+        return {"key": ref.key}
+
+    def look() -> dict[str, str] | None:
+        return {"key": ref.key} if bench.roles.tickets.find_comment(ref, key) else None
+
+    done = await work.ctx.call(
+        f"{work.path}#comment",
+        Call(
+            name="comment_ticket",
+            send=send,
+            action=action,
+            look=look,
+            settle_s=bench.roles.settle_s("tickets", action),
+        ),
+    )
+    return done or {"key": ""}
+
+
+async def post_message(work: Work) -> Any:
+    """Say something in the responders' channel, once."""
+    roles = work.bench.roles
+    key = message_key(work)
+    body = wording.message_document(str(work.inputs["text"]), work.ctx.run.case_id, work.mode)
+    action = action_of(Chat.post_message)
+    posted = await work.ctx.call(
+        f"{work.path}#message",
+        Call(
+            name="post_message",
+            send=lambda _s: roles.chat.post_message(key, body),
+            action=action,
+            look=lambda: roles.chat.find_message(key),
+            settle_s=roles.settle_s("chat", action) if roles.has("chat") else 0,
+        ),
+    )
+    return {"id": posted["id"] if posted else ""}
+
+
+def message_key(work: Work) -> str:
+    """The key by which a message or a comment of this step is found again."""
+    return hashlib.sha256(f"{work.ctx.run.id}:{work.path}".encode()).hexdigest()[:24]

@@ -1,0 +1,75 @@
+"""The words that cards, tickets and the terminal share, so that one state reads the same
+everywhere."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from connectors.base import Effect
+from connectors.document import Block, Bullets, Document, Paragraph, Table, shorten
+from connectors.model import Alert, Assessment
+from runner.config import Mode
+from runner.journal.records import Case, LedgerState
+
+CMDLINE_SHOWN = 1500
+VERB = {Effect.CONTAIN: "ISOLATE", Effect.RELEASE: "RELEASE"}
+LEDGER_WORDS = {
+    LedgerState.NONE: "not isolated",
+    LedgerState.REQUESTED: "isolation requested, NOT contained",
+    LedgerState.ACCEPTED: "isolation requested and accepted, NOT contained yet",
+    LedgerState.CONFIRMED: "isolated, confirmed by the EDR's record",
+    LedgerState.RELEASE_REQUESTED: "release requested, still isolated until confirmed",
+    LedgerState.RELEASED: "released, confirmed by the EDR's record",
+    LedgerState.FAILED: "isolation FAILED, not contained",
+    LedgerState.UNKNOWN: "UNKNOWN: a person must look, treat as NOT contained",
+}
+
+
+def clock_text(at: datetime | None) -> str:
+    """A time for people: always with its zone."""
+    return "not yet" if at is None else at.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def marked(text: str, mode: Mode) -> str:
+    """Practice says so in everything that people see."""
+    return f"PRACTICE: {text}" if mode is Mode.PRACTICE else text
+
+
+def ticket_title(title: str, mode: Mode) -> str:
+    return marked(title, mode)
+
+
+def message_document(text: str, case_id: str, mode: Mode) -> Document:
+    return Document(blocks=(Paragraph(text=marked(text, mode)), Paragraph(text=f"Case {case_id}.")))
+
+
+def facts_table(case: Case, alert: Alert) -> Table:
+    rows = [
+        ("host in the alert", alert.host or "none"),
+        ("user", alert.user or "none"),
+        ("parent", shorten(alert.parent or "none", 300)),
+        ("seen", clock_text(alert.occurred_at)),
+        ("alerts in the case", str(case.alert_count)),
+    ]
+    if case.linked:
+        rows.append(("other cases on this host", ", ".join(case.linked)))
+    rows += [("conflict", conflict) for conflict in alert.conflicts]
+    return Table(header=("fact", "value"), rows=tuple(rows))
+
+
+def assessment_blocks(judged: Assessment | None) -> list[Block]:
+    """The judgement with its reasons, for and against."""
+    if judged is None:
+        return [Paragraph(text="Assessment: none yet.")]
+    blocks: list[Block] = [
+        Paragraph(text=f"Assessment: {judged.assessment} (score {judged.score}). {judged.summary}")
+    ]
+    for title, chosen in (
+        ("Speaks for an attack", [r for r in judged.reasons if r.weight > 0]),
+        ("Speaks against", [r for r in judged.reasons if r.weight <= 0]),
+    ):
+        items = tuple(f"{reason.weight:+d} {reason.text}" for reason in chosen) or (
+            "nothing known",
+        )
+        blocks += [Paragraph(text=f"{title}:"), Bullets(items=items)]
+    return blocks

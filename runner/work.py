@@ -1,0 +1,52 @@
+"""One action under way: what it works with, and how it reads through the port."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from msgspec import Struct
+
+from runner.config import Config, Mode
+from runner.containment import Containment
+from runner.context import Call, Context
+from runner.journal import Journal
+from runner.playbook import Do
+from runner.roles import Roles
+
+
+class Bench(Struct, frozen=True, kw_only=True):
+    """What actions work with."""
+
+    journal: Journal
+    config: Config
+    roles: Roles
+    containment: Containment
+
+
+class Work(Struct, frozen=True, kw_only=True):
+    """One action to be done: the port, the step, its path, its rendered inputs and targets."""
+
+    bench: Bench
+    ctx: Context
+    step: Do
+    path: str
+    inputs: dict[str, Any]
+    targets: Any
+
+    @property
+    def mode(self) -> Mode:
+        """The mode that holds for this run."""
+        return self.ctx.mode
+
+
+def read(work: Work, name: str, send: Callable[[float], Any]) -> Awaitable[Any]:
+    """A read with the step's own time-out and retry."""
+    step = work.step
+    call = Call(
+        name=name,
+        send=send,
+        again_s=step.timeout_s or 300.0,
+        attempts=step.retry.max if step.retry else 1,
+    )
+    return work.ctx.call(f"{work.path}#{name}", call)
