@@ -66,11 +66,15 @@ class Containment:
             asked = question(plan, n, targets, pending, pick=pick)
             decision = await ctx.ask(f"{plan.path}#ask.{n}", asked)
             self._note_refusals(decision, pending, outcomes)
-            self._join(ctx, decision, pending, outcomes)
-            await self._do(ctx, plan, n, decision, pending, outcomes)
-            if pick and decision.approved:
+            self._join(ctx, decision, pending, outcomes, pick=pick)
+            done = await self._do(ctx, plan, n, decision, pending, outcomes)
+            if pick and done:
+                # One of the candidates was picked and dealt with; the others were never meant.
                 pending = {}
-            voids += 1 if any(device_id in pending for device_id in decision.void) else 0
+            is_void = any(
+                device_id in pending for device_id in (*decision.void, *decision.approved)
+            )
+            voids += is_void
             n += 1
         for device_id, device in pending.items():
             outcomes[device_id] = Outcome.of(device, "void", "asked three times, void each time")
@@ -173,10 +177,18 @@ class Containment:
         decision: Decision,
         pending: dict[str, Device],
         outcomes: dict[str, Outcome],
+        *,
+        pick: bool,
     ) -> None:
         """A device that is cut off for another case already gets one more holder, and no call."""
         for device_id in decision.held:
-            if device := pending.pop(device_id, None):
+            device = pending.pop(device_id, None)
+            if device is None:
+                continue
+            if pick:
+                why = "isolated for another case; whether it is this host is not proved"
+                outcomes[device_id] = Outcome.of(device, "no_device", why)
+            else:
                 with self._journal.write() as tx:
                     outcomes[device_id] = join(tx, device, ctx.run.case_id)
 
@@ -188,10 +200,11 @@ class Containment:
         decision: Decision,
         pending: dict[str, Device],
         outcomes: dict[str, Outcome],
-    ) -> None:
-        """Send what was approved, each device for itself: one in doubt holds up no other."""
+    ) -> bool:
+        """Send what was approved, each device for itself: one in doubt holds up no other. True when
+        at least one was dealt with; a void one stays pending."""
         if decision.approval_id is None:
-            return
+            return False
         approval_id = decision.approval_id
         chosen = [pending[device_id] for device_id in decision.approved if device_id in pending]
 
@@ -208,12 +221,13 @@ class Containment:
 
         done = await ctx.gather(*[_bind(one, device) for device in chosen])
         self._cut.finish(approval_id)
-        for device, result in zip(chosen, done, strict=True):
-            if isinstance(result, BaseException):
-                raise result
-            if result.state != "void":
-                outcomes[device.device_id] = result
+        for device, outcome in zip(chosen, done, strict=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
+            if outcome.state != "void":
+                outcomes[device.device_id] = outcome
                 del pending[device.device_id]
+        return any(device.device_id not in pending for device in chosen)
 
     # -- verify ------------------------------------------------------------------------------------
 
