@@ -35,9 +35,9 @@ class _Exchange(RequestsOpenAPIRequest):
 class ContractSession(requests.Session):
     """`waived`: ends of paths where the document itself is wrong; say why where you name one."""
 
-    def __init__(self, document: Path, waived: Collection[str] = ()) -> None:
+    def __init__(self, api: OpenAPI, waived: Collection[str] = ()) -> None:
         super().__init__()
-        self._api = _opened(document)
+        self._api = api
         self._waived = tuple(waived)
         self.judged = 0
 
@@ -61,13 +61,17 @@ class ContractSession(requests.Session):
         return reply
 
 
-@cache
-def _opened(document: Path) -> OpenAPI:
+def on_loopback(document: dict[str, Any]) -> OpenAPI:
     """The document with a server on loopback in place of the vendor's cloud."""
-    loaded = json.loads(document.read_text(encoding="utf-8"))
     port = {"port": {"default": "80"}}
-    loaded["servers"] = [{"url": "http://127.0.0.1:{port}", "variables": port}]
-    return OpenAPI.from_dict(loaded)
+    servers = [{"url": "http://127.0.0.1:{port}", "variables": port}]
+    return OpenAPI.from_dict({**document, "servers": servers})
+
+
+@cache
+def opened(file: Path) -> OpenAPI:
+    """A document in a file, on loopback."""
+    return on_loopback(json.loads(file.read_text(encoding="utf-8")))
 
 
 def _told(error: BaseException | None) -> str:

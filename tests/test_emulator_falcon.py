@@ -12,7 +12,9 @@ from falconpy import Hosts, OAuth2
 from connectors.emulators.falcon import Falcon
 from connectors.emulators.faults import Misbehaviour
 from connectors.emulators.scenario import FILLER_DEVICES
+from tests.contract_session import ContractError, ContractSession, on_loopback
 from tests.fake_clock import FakeClock
+from tests.falcon_document import ACTIONS, falcon_document
 from tests.loopback_only import loopback_only
 
 __all__ = ["loopback_only"]
@@ -332,3 +334,52 @@ def test_device_when_added_like_another_then_two_share_the_name(falcon: Falcon, 
 
     assert made in ids_of(hosts, "hostname:['WORKSTATION5']")
     assert len(ids_of(hosts, "hostname:['WORKSTATION5']")) == 2
+
+
+# -- requests, judged by the tables inside falconpy ------------------------------------------------
+
+
+@pytest.fixture
+def session(falcon: Falcon) -> Iterator[ContractSession]:
+    with ContractSession(on_loopback(falcon_document())) as opened:
+        opened.trust_env = False
+        yield opened
+
+
+def test_contract_when_requests_are_right_then_the_stand_in_takes_them(
+    falcon: Falcon, session: ContractSession
+) -> None:
+    base = falcon.base_url
+    token = session.post(base + "/oauth2/token", data=falcon.credentials)
+    session.headers["Authorization"] = f"Bearer {token.json()['access_token']}"
+    wanted: dict[str, Any] = {"filter": "hostname:['WORKSTATION5']", "limit": 10}
+
+    found = session.get(base + "/devices/queries/devices/v1", params=wanted).json()["resources"]
+    records = session.post(base + "/devices/entities/devices/v2", json={"ids": found})
+    acted = session.post(base + ACTIONS, params={"action_name": "contain"}, json={"ids": found})
+
+    assert (token.status_code, records.status_code, acted.status_code) == (201, 200, 202)
+    assert session.judged == 4
+
+
+@pytest.mark.parametrize(
+    "request_parts",
+    [
+        {"path": "/oauth2/token", "json": {"client_id": "a", "client_secret": "b"}},
+        {"path": "/oauth2/token", "data": {"client_id": "a"}},
+        {"path": ACTIONS, "json": {"action_name": "contain", "ids": ["0" * 32]}},
+        {"path": ACTIONS, "params": {"action_name": "contain"}, "json": {"ids": ["ws2"]}},
+        {"path": ACTIONS, "params": {"action_name": "contain"}, "json": {"ids": "0" * 32}},
+        {"path": ACTIONS.replace("v2", "v1"), "json": {"ids": []}},
+    ],
+    ids=["json-token", "no-secret", "action-in-body", "hostname-as-id", "ids-as-text", "old-path"],
+)
+def test_contract_when_a_request_is_wrong_then_it_is_not_sent(
+    falcon: Falcon, session: ContractSession, request_parts: dict[str, Any]
+) -> None:
+    path = request_parts.pop("path")
+
+    with pytest.raises(ContractError):
+        session.post(falcon.base_url + path, **request_parts)
+
+    assert falcon.requests == []

@@ -11,7 +11,7 @@ import pytest
 from connectors.emulators.jira import Jira
 from connectors.emulators.jira_requests import PROJECT
 from connectors.emulators.jira_rules import Jql, JqlError, is_document
-from tests.contract_session import ContractError, ContractSession
+from tests.contract_session import ContractError, ContractSession, opened
 from tests.fake_clock import FakeClock
 from tests.loopback_only import loopback_only
 
@@ -38,10 +38,10 @@ def jira() -> Iterator[Jira]:
 
 @pytest.fixture
 def session(jira: Jira) -> Iterator[ContractSession]:
-    with ContractSession(DOCUMENT, WAIVED) as opened:
-        opened.trust_env = False
-        opened.auth = (jira.credentials["email"], jira.credentials["api_token"])
-        yield opened
+    with ContractSession(opened(DOCUMENT), WAIVED) as made:
+        made.trust_env = False
+        made.auth = (jira.credentials["email"], jira.credentials["api_token"])
+        yield made
 
 
 def url(jira: Jira, path: str) -> str:

@@ -10,7 +10,7 @@ import base64
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import ClassVar
+from typing import Any, ClassVar
 from urllib.parse import unquote
 
 from connectors.emulators.emulator import Keys
@@ -85,10 +85,6 @@ class Jira(Site):
     def answer(self, call: Call) -> Answer:
         try:
             return self._routed(call)
-        except ValueError:
-            return json_answer(
-                {"errorMessages": ["A parameter is not a number."], "errors": {}}, 400
-            )
         except JiraError as error:
             body = {"errorMessages": error.messages, "errors": error.fields}
             return json_answer(body, error.status)
@@ -184,8 +180,8 @@ class Jira(Site):
 
     def _comments(self, call: Call, parts: list[str]) -> Answer:
         comments = self._issue(parts[0])["fields"]["comment"]
-        start = int(call.query_value("startAt") or 0)
-        size = int(call.query_value("maxResults") or 100)
+        start = _count({"startAt": call.query_value("startAt")}, "startAt", 0)
+        size = _count({"maxResults": call.query_value("maxResults")}, "maxResults", 100)
         page = {"startAt": start, "maxResults": size, "total": len(comments)}
         return json_answer({"comments": comments[start : start + size], **page})
 
@@ -246,7 +242,7 @@ class Jira(Site):
             query = Jql(str(asked.get("jql") or ""))
         except JqlError as error:
             raise JiraError(400, str(error)) from None
-        known = {str(key) for key in asked.get("reconcileIssues") or []}
+        known = {str(key) for key in _list(asked, "reconcileIssues")}
         found = [
             issue
             for issue in self._issues
@@ -254,9 +250,9 @@ class Jira(Site):
         ]
         if query.newest_first:
             found.reverse()
-        start = int(asked.get("nextPageToken") or 0)
-        size = min(int(asked.get("maxResults") or 50), self.page_size)
-        names = list(asked.get("fields") or ["id"])
+        start = _count(asked, "nextPageToken", 0)
+        size = min(_count(asked, "maxResults", 50), self.page_size)
+        names = [str(name) for name in _list(asked, "fields")] or ["id"]
         page = [self._shown(issue, names) for issue in found[start : start + size]]
         more = start + size < len(found)
         token = {"nextPageToken": str(start + size)} if more else {}
@@ -265,6 +261,20 @@ class Jira(Site):
     def _is_indexed(self, issue: JsonObject) -> bool:
         created = datetime.fromisoformat(issue["created"])
         return self.clock.now() >= created + timedelta(seconds=self.search_lag_s)
+
+
+def _list(asked: JsonObject, name: str) -> list[Any]:
+    value = asked.get(name)
+    if value is not None and not isinstance(value, list):
+        raise JiraError(400, f"{name} is not a list.")
+    return value or []
+
+
+def _count(asked: JsonObject, name: str, default: int) -> int:
+    value = str(asked.get(name) or default)
+    if not value.isdigit():
+        raise JiraError(400, f"{name} is not a number.")
+    return int(value)
 
 
 _ROOT = r"/rest/api/3"

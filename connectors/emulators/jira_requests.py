@@ -77,7 +77,7 @@ def _named(fields: JsonObject, name: str, known: set[str]) -> bool:
     value = fields.get(name)
     if not isinstance(value, dict):
         return False
-    return any(value.get(key) in known for key in ("key", "name", "id"))
+    return any(str(value.get(key)) in known for key in ("key", "name", "id"))
 
 
 def _summary_fault(summary: Any) -> str | None:

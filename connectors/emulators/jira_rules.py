@@ -62,7 +62,8 @@ def _is_node(node: Any, parent: str) -> bool:
         return False
     if parent not in _ONLY_IN.get(kind, {parent}):
         return False
-    return all(_is_node(inner, kind) for inner in node.get("content", []))
+    content = node.get("content", [])
+    return isinstance(content, list) and all(_is_node(inner, kind) for inner in content)
 
 
 def _is_inline(node: JsonObject, parent: str) -> bool:

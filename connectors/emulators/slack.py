@@ -18,12 +18,13 @@ from connectors.emulators.slack_messages import (
     content,
     is_between,
     is_true,
+    metadata_of,
     paged,
     shown_person,
     take_reaction,
     without_metadata,
 )
-from connectors.emulators.slack_rules import decoded, stored
+from connectors.emulators.slack_rules import stored
 from connectors.emulators.slack_workspace import BOT_ID, BOT_USER, OTHER_CHANNEL, Workspace
 from connectors.emulators.wire import Answer, Call, json_answer
 from connectors.model import JsonObject
@@ -50,8 +51,6 @@ class Slack(Workspace):
             if handler is None:
                 raise SlackError("unknown_method")
             reply = handler(self, arguments)
-        except ValueError:
-            return json_answer({"ok": False, "error": "invalid_arguments"})
         except SlackError as error:
             return json_answer({"ok": False, "error": str(error)}, headers=self._headers())
         changed = method in _WRITES
@@ -97,15 +96,16 @@ class Slack(Workspace):
     def _post(self, arguments: Arguments) -> JsonObject:
         channel = self._channel(arguments)
         text, blocks = content(arguments)
-        thread_ts = arguments.get("thread_ts")
+        metadata = metadata_of(arguments)
+        thread_ts = str(arguments.get("thread_ts") or "")
         if thread_ts and thread_ts not in channel:
             raise SlackError("thread_not_found")
         message = self._new(str(arguments["channel"]), BOT_USER, text, thread_ts)
         message["bot_id"] = BOT_ID
         if blocks:
             message["blocks"] = stored(blocks, message["ts"])
-        if arguments.get("metadata"):
-            message["metadata"] = decoded(arguments["metadata"])
+        if metadata:
+            message["metadata"] = metadata
         shown = without_metadata(message)
         return {"channel": arguments["channel"], "ts": message["ts"], "message": shown}
 
@@ -114,12 +114,13 @@ class Slack(Workspace):
         if message["user"] != BOT_USER:
             raise SlackError("cant_update_message")
         text, blocks = content(arguments)
+        metadata = metadata_of(arguments)
         message.update(text=text, edited={"user": BOT_USER, "ts": message["ts"]})
         message.pop("blocks", None)
         if blocks:
             message["blocks"] = stored(blocks, message["ts"])
-        if arguments.get("metadata"):
-            message["metadata"] = decoded(arguments["metadata"])
+        if metadata:
+            message["metadata"] = metadata
         shown = without_metadata(message)
         found = {"channel": arguments["channel"], "ts": message["ts"], "text": text}
         return {**found, "message": shown}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any
 
 from connectors.emulators.slack_rules import decoded, refusal_of
@@ -26,6 +27,31 @@ def content(arguments: Arguments) -> tuple[str, list[JsonObject] | None]:
     if refusal is not None:
         raise SlackError(refusal)
     return text, blocks
+
+
+def metadata_of(arguments: Arguments) -> JsonObject | None:
+    """A message's metadata, if it is given. Errors: `SlackError`."""
+    try:
+        found = decoded(arguments.get("metadata"))
+    except ValueError:
+        raise SlackError("invalid_metadata_format") from None
+    if found is not None and not isinstance(found, dict):
+        raise SlackError("invalid_metadata_format")
+    return found
+
+
+def number(arguments: Arguments, name: str, default: float) -> float:
+    """A number given as such or as text. Errors: `SlackError`."""
+    value = arguments.get(name)
+    if value is None or value == "":
+        return default
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        raise SlackError("invalid_arguments") from None
+    if not isfinite(found):
+        raise SlackError("invalid_arguments")
+    return found
 
 
 def add_reaction(message: JsonObject, name: str, user: str) -> bool:
@@ -59,16 +85,18 @@ def is_true(value: Any) -> bool:
 
 def is_between(message: JsonObject, arguments: Arguments) -> bool:
     at = float(message["ts"])
-    oldest = float(arguments.get("oldest") or 0)
-    latest = float(arguments.get("latest") or "inf")
+    oldest = number(arguments, "oldest", 0)
+    latest = number(arguments, "latest", float("inf"))
     if is_true(arguments.get("inclusive")):
         return oldest <= at <= latest
     return oldest < at < latest
 
 
 def paged(found: list[JsonObject], arguments: Arguments, default: int) -> JsonObject:
-    offset = int(arguments.get("cursor") or 0)
-    limit = int(arguments.get("limit") or default)
+    offset = int(number(arguments, "cursor", 0))
+    limit = int(number(arguments, "limit", default))
+    if offset < 0 or limit < 1:
+        raise SlackError("invalid_arguments")
     page = found[offset : offset + limit]
     if not is_true(arguments.get("include_all_metadata")):
         page = [without_metadata(message) for message in page]

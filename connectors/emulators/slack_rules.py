@@ -39,13 +39,14 @@ def refusal_of(text: str, blocks: Any) -> str | None:
 
 
 def _is_block(block: Any) -> bool:
-    if not isinstance(block, dict) or block.get("type") not in _BLOCK_TYPES:
+    if not isinstance(block, dict) or str(block.get("type")) not in _BLOCK_TYPES:
         return False
     text = block.get("text")
     if block["type"] in ("section", "header"):
         limit = MAX_SECTION_TEXT if block["type"] == "section" else MAX_HEADER_TEXT
         if isinstance(text, dict):
-            return 0 < len(str(text.get("text", ""))) <= limit
+            said = text.get("text")
+            return isinstance(said, str) and 0 < len(said) <= limit
         return block["type"] == "section" and bool(block.get("fields"))
     if block["type"] in ("actions", "context", "rich_text"):
         return isinstance(block.get("elements"), list) and bool(block["elements"])
