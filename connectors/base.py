@@ -106,12 +106,9 @@ def actions_of(role: type) -> dict[str, Action]:
     return {name: member.action for name, member in vars(role).items() if hasattr(member, "action")}
 
 
-class Connector:
-    """The client of one configured instance of one product.
-
-    The promise: secrets stay inside; `check()` names what is missing; reading methods change
-    nothing.
-    """
+class Product:
+    """What a configuration may and must say of one product. It lies apart from the client, so that
+    a configuration is read without loading the clients that a tick does not need."""
 
     TYPE: ClassVar[str]
     """The word in a configuration's `type`."""
@@ -121,6 +118,14 @@ class Connector:
 
     class Options(Struct, frozen=True, forbid_unknown_fields=True):
         """The keys of a configuration that only this product has."""
+
+
+class Connector(Product):
+    """The client of one configured instance of one product.
+
+    The promise: secrets stay inside; `check()` names what is missing; reading methods change
+    nothing.
+    """
 
     def __init__(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from connectors.base import Connector
+from connectors.base import Connector, Product
 
 CONNECTORS: dict[str, str] = {
     "splunk": "connectors.siem.splunk.connection:Splunk",
@@ -20,4 +20,20 @@ def load_connector(type_name: str) -> type[Connector]:
     table."""
     module, _, name = CONNECTORS[type_name].partition(":")
     loaded: type[Connector] = getattr(import_module(module), name)
+    return loaded
+
+
+PRODUCTS: dict[str, str] = {
+    "splunk": "connectors.siem.splunk.product:SplunkProduct",
+    "falcon": "connectors.edr.falcon_product:FalconProduct",
+    "slack": "connectors.chat.slack_product:SlackProduct",
+    "jira": "connectors.tickets.jira_product:JiraProduct",
+}
+"""A configuration's `type` → what may be said of it; the connector's class is one of these."""
+
+
+def load_product(type_name: str) -> type[Product]:
+    """What a configuration says of a type. Errors: `KeyError` for one that is not in the table."""
+    module, _, name = PRODUCTS[type_name].partition(":")
+    loaded: type[Product] = getattr(import_module(module), name)
     return loaded

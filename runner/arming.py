@@ -6,6 +6,7 @@ a journal that was lost or restored, the runner observes. Nothing here makes a m
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import msgspec
@@ -83,13 +84,13 @@ def prove_protection(protected: ProtectedAssets, edr: Edr) -> list[str]:
     return empty
 
 
-def refresh_proof(journal: Journal, config: Config, edr: Edr | None) -> list[str]:
+def refresh_proof(journal: Journal, config: Config, edr: Callable[[], Edr]) -> list[str]:
     """Prove the protected-assets file once a day and whenever it changed; sentences for its faults.
 
     When the EDR cannot say, an older proof of the same text stands; without one the file is
     unproved.
     """
-    if config.mode is Mode.OBSERVE or edr is None:
+    if config.mode is Mode.OBSERVE:
         return []
     protected = read_protected(config.guards.protected_file)
     if protected.faults:
@@ -101,7 +102,7 @@ def refresh_proof(journal: Journal, config: Config, edr: Edr | None) -> list[str
     if proof is not None and is_same and now - proof.at < PROOF_STANDS:
         return []
     try:
-        faults = prove_protection(protected, edr)
+        faults = prove_protection(protected, edr())
     except ConnectorError as error:
         return [] if is_same else [f"the protected-assets file is not proved yet: {error}"]
     with journal.write() as tx:

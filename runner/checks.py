@@ -15,8 +15,8 @@ from runner.journal import Journal
 from runner.lint import lint_text
 from runner.playbook import find_playbook, shipped_playbooks
 from runner.protected import read_protected
+from runner.result import Result
 from runner.service import Service
-from runner.views import Result
 from runner.yaml_reader import Fault
 
 

@@ -27,8 +27,8 @@ import runner
 if TYPE_CHECKING:
     from runner.config import Config
     from runner.journal import Journal
+    from runner.result import Result
     from runner.service import Service
-    from runner.views import Result
 
 
 class SystemClock:
@@ -142,7 +142,7 @@ def _print(result: Result, *, is_json: bool) -> int:
 
 
 def _dispatch(arguments: argparse.Namespace) -> Result:
-    from runner.views import Result
+    from runner.result import Result
 
     if arguments.command == "lint":
         from runner.checks import lint_files
@@ -168,15 +168,14 @@ def _dispatch(arguments: argparse.Namespace) -> Result:
 
 def _with_journal(arguments: argparse.Namespace, config: Config, journal: Journal) -> Result:
     try:
-        reading = _reading_command(arguments, config, journal)
-        return reading or _service_command(arguments, build_service(config, journal))
+        if arguments.command in ("run", "serve", "check", "arm"):
+            return _service_command(arguments, build_service(config, journal))
+        return _journal_command(arguments, config, journal)
     finally:
         journal.close()
 
 
-def _reading_command(
-    arguments: argparse.Namespace, config: Config, journal: Journal
-) -> Result | None:
+def _journal_command(arguments: argparse.Namespace, config: Config, journal: Journal) -> Result:
     """The commands that need no product."""
     from runner import commands, views
     from runner.resolve import Said
@@ -197,12 +196,9 @@ def _reading_command(
                 journal, config, arguments.host, arguments.reason, login_name(), arguments.case
             )
         case "resolve":
-            return commands.resolve_code(
-                journal, arguments.code, Said(arguments.said), login_name()
-            )
-        case "audit":
-            return commands.audit_verify(journal)
-    return None
+            said = Said(arguments.said)
+            return commands.resolve_code(journal, arguments.code, said, login_name())
+    return commands.audit_verify(journal)
 
 
 def build_service(config: Config, journal: Journal) -> Service:
@@ -215,13 +211,15 @@ def build_service(config: Config, journal: Journal) -> Service:
 
 def _service_command(arguments: argparse.Namespace, service: Service) -> Result:
     """The commands that speak to products."""
-    from runner import commands
-
     match arguments.command:
         case "run":
-            return commands.run_once(service, is_detailed=arguments.detailed_exit_code)
+            from runner.ticks import run_once
+
+            return run_once(service, is_detailed=arguments.detailed_exit_code)
         case "arm":
-            return commands.arm(service, login_name(), arguments.reason)
+            from runner.commands import arm
+
+            return arm(service, login_name(), arguments.reason)
         case "check":
             from runner.checks import check
 
@@ -230,20 +228,20 @@ def _service_command(arguments: argparse.Namespace, service: Service) -> Result:
 
 
 def _serve(service: Service) -> Result:
-    from runner import commands
     from runner.service import Tick
+    from runner.ticks import serve, tick_text
 
     stops: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _frame: stops.append(received))
 
     def show(tick: Tick) -> None:
-        text = commands.tick_text(tick)
+        text = tick_text(tick)
         if text:
             print(text, file=sys.stderr, flush=True)
 
     gc.enable()
-    return commands.serve(service, lambda: bool(stops), show)
+    return serve(service, lambda: bool(stops), show)
 
 
 if __name__ == "__main__":

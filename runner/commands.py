@@ -1,8 +1,6 @@
-"""The commands that change something: run, serve, arm, pause, resume, release, resolve."""
+"""The commands by which a person steers: arm, pause, resume, release, resolve, audit."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import msgspec
 
@@ -19,12 +17,9 @@ from runner.journal.records import LedgerRow
 from runner.playbook import read_playbook
 from runner.protected import read_protected
 from runner.resolve import Said, find_parked, resolve
+from runner.result import Result
 from runner.routing import start_run
-from runner.service import LINGER_S, Service, Tick
-from runner.views import Result
-
-WAITING_CODE = 3
-PERSON_CODE = 4
+from runner.service import Service
 
 RELEASE = """\
 playbook: release-host
@@ -35,39 +30,6 @@ steps:
     targets: ["{{ inputs.target }}"]
     with: {reason: "{{ inputs.reason }}"}
 """
-
-
-def run_once(service: Service, *, is_detailed: bool, linger_s: float = LINGER_S) -> Result:
-    """One tick. Exit codes: 0 also while waiting; 1 when a part of the job could not be done; with
-    the detailed codes 3 while people are waited for, 4 when a person is needed."""
-    tick = service.tick(linger_s)
-    return Result(code=_code(tick, is_detailed=is_detailed), data=plain(tick), text=tick_text(tick))
-
-
-def _code(tick: Tick, *, is_detailed: bool) -> int:
-    if is_detailed and tick.needs:
-        return PERSON_CODE
-    if tick.errors:
-        return 1
-    return WAITING_CODE if is_detailed and tick.people else 0
-
-
-def tick_text(tick: Tick) -> str:
-    """What a tick came to, as lines; nothing when there is nothing to say."""
-    if tick.is_busy:
-        return "another runner is at work on this state folder"
-    lines = [*tick.errors, *(f"A PERSON IS NEEDED: {need}" for need in tick.needs)]
-    if tick.people:
-        lines.append(f"{tick.people} question(s) wait for people")
-    return "\n".join(lines)
-
-
-def serve(
-    service: Service, should_stop: Callable[[], bool], on_tick: Callable[[Tick], None]
-) -> Result:
-    """Run until told to stop."""
-    service.serve(should_stop, on_tick)
-    return Result(code=0, data={"stopped": True}, text="stopped")
 
 
 def arm(service: Service, actor: str, reason: str) -> Result:
@@ -84,7 +46,7 @@ def arm(service: Service, actor: str, reason: str) -> Result:
         faults = [str(fault)]
     if faults:
         return Result(code=1, data={"error": faults}, text="not armed: " + "; ".join(faults))
-    arming.refresh_proof(service.journal, config, service.roles.edr)
+    arming.refresh_proof(service.journal, config, lambda: service.roles.edr)
     with service.journal.write(actor) as tx:
         armed = arming.arm(tx, actor, reason)
     service.journal.note_head()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from connectors.registry import load_connector
+from connectors.registry import load_product
 from runner.config_rules import read_config
 from runner.config_types import (
     Approvals,
@@ -19,7 +19,7 @@ from runner.config_types import (
     ConnectorConfig,
     Guards,
     Hunts,
-    LoadConnector,
+    LoadProduct,
     Mode,
     Person,
     SearchConfig,
@@ -42,9 +42,7 @@ __all__ = [
 ]
 
 
-def load_config(
-    path: Path, environ: Mapping[str, str], load: LoadConnector = load_connector
-) -> Config:
+def load_config(path: Path, environ: Mapping[str, str], load: LoadProduct = load_product) -> Config:
     """Read a configuration. Relative paths in it count from its own folder.
 
     Errors: `ConfigFaults` with every fault; also for a file that cannot be read.

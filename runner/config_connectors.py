@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from connectors.base import ROLES, Connector, actions_of
+from connectors.base import ROLES, Product, actions_of
 from connectors.http import HttpSettings
 from connectors.model import Secret
 from connectors.registry import CONNECTORS
@@ -101,10 +101,10 @@ class Reading:
 class ConnectorRules:
     """Makes the connectors' configurations. `classes` says which class each one has."""
 
-    def __init__(self, reading: Reading, load: made.LoadConnector) -> None:
+    def __init__(self, reading: Reading, load: made.LoadProduct) -> None:
         self._reading = reading
         self._load = load
-        self.classes: dict[str, type[Connector]] = {}
+        self.classes: dict[str, type[Product]] = {}
 
     def connectors(self) -> dict[str, made.ConnectorConfig]:
         found = {}
@@ -128,7 +128,7 @@ class ConnectorRules:
         return found
 
     def _settings(
-        self, name: str, shape: shapes.ConnectorShape, cls: type[Connector]
+        self, name: str, shape: shapes.ConnectorShape, cls: type[Product]
     ) -> HttpSettings:
         self._base_url(name, shape.base_url)
         self._settle(name, shape.settle_s, cls)
@@ -171,7 +171,7 @@ class ConnectorRules:
             mend = "Use https; plain http is only for `emulated: true` at 127.0.0.1."
             self._reading.add(where, f"connectors.{name}.base_url is plain http", mend, "url")
 
-    def _settle(self, name: str, settle_s: float | None, cls: type[Connector]) -> None:
+    def _settle(self, name: str, settle_s: float | None, cls: type[Product]) -> None:
         declared = max((a.settle_s for a in actions_of(ROLES[cls.ROLE]).values()), default=0.0)
         if settle_s is not None and settle_s < declared and not self._reading.shape.emulated:
             text = f"connectors.{name}.settle_s is {settle_s}, less than this product's {declared}"
@@ -179,7 +179,7 @@ class ConnectorRules:
             self._reading.add(("connectors", name, "settle_s"), text, mend, "settle")
 
     def _credentials(
-        self, name: str, shape: shapes.ConnectorShape, cls: type[Connector]
+        self, name: str, shape: shapes.ConnectorShape, cls: type[Product]
     ) -> dict[str, Secret]:
         where = ("connectors", name, "credentials")
         for wanted in cls.CREDENTIALS:
@@ -201,7 +201,7 @@ class ConnectorRules:
                 secrets[key] = secret
         return secrets
 
-    def _options(self, name: str, cls: type[Connector]) -> object:
+    def _options(self, name: str, cls: type[Product]) -> object:
         where = ("connectors", name, "options")
         connector = self._reading.root.find(where[:2])
         node = self._reading.root.find(where)

@@ -22,7 +22,7 @@ from runner.yaml_reader import Path as Where
 OTHERS_WRITE = 0o002
 
 
-def read_config(path: Path, environ: Mapping[str, str], load: made.LoadConnector) -> made.Config:
+def read_config(path: Path, environ: Mapping[str, str], load: made.LoadProduct) -> made.Config:
     """As `runner.config.load_config` says."""
     report = Report(str(path))
     config = None
@@ -55,7 +55,7 @@ def _read_root(path: Path, report: Report) -> Node | None:
 class _Rules:
     """`config()` gives the configuration, which is to be thrown away when the report has faults."""
 
-    def __init__(self, reading: Reading, load: made.LoadConnector) -> None:
+    def __init__(self, reading: Reading, load: made.LoadProduct) -> None:
         self._reading = reading
         self._connectors = ConnectorRules(reading, load)
 

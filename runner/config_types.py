@@ -8,7 +8,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from connectors.base import Connector, Effect
+from connectors.base import Effect, Product
 from connectors.http import HttpSettings
 from connectors.model import SavedSearch, Secret
 from runner.yaml_reader import Fault
@@ -120,4 +120,4 @@ class ConfigFaults(Exception):
         self.faults = faults
 
 
-LoadConnector = Callable[[str], type[Connector]]
+LoadProduct = Callable[[str], type[Product]]

@@ -27,9 +27,9 @@ from runner.demo_config import write_config
 from runner.effects import plain
 from runner.journal import Journal, Tx, approvals, cases, ledger, polls, runs
 from runner.journal.records import LIVE, Approval, ApprovalState, ChoiceRole
+from runner.result import Result
 from runner.service import Service
 from runner.terminal import text_of
-from runner.views import Result
 from runner.wording import LEDGER_WORDS
 
 RESPONDER = "U0RESPONDA"

@@ -23,7 +23,6 @@ from connectors.siem.splunk.window import (
     rest_of,
     watermark_after,
 )
-from runner.alerts import make_alert
 from runner.config import Config, SearchConfig
 from runner.journal import Journal, Tx, polls
 from runner.journal.records import Poll, PollJob
@@ -214,6 +213,9 @@ class Poller:
     def _store(
         self, tx: Tx, search: SearchConfig, window: Window, chunk: list[Row], poll: Poll
     ) -> Poll:
+        # Imported here: most polls bring no row.
+        from runner.alerts import make_alert
+
         counts = dict.fromkeys(Admission, 0)
         late = 0
         for row in chunk:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from connectors.model import Alert
-from runner.alerts import case_key
-from runner.catalogue import CATALOGUE
 from runner.config import Config, SearchConfig
-from runner.hostname import normalise_host
 from runner.journal import Tx, cases, runs
 from runner.journal.records import Run, RunStatus
-from runner.playbook import Playbook, find_playbook, read_playbook
+
+if TYPE_CHECKING:
+    from runner.playbook import Playbook
 
 
 class Admission(StrEnum):
@@ -32,6 +32,10 @@ class Routing:
 
     def playbook(self, name: str) -> Playbook:
         """Errors: `PlaybookFaults`; `KeyError` for a name that is nowhere."""
+        # Imported here, as below: a poll that finds nothing reads no playbook and no row.
+        from runner.catalogue import CATALOGUE
+        from runner.playbook import find_playbook, read_playbook
+
         if name not in self._playbooks:
             text, file = find_playbook(name, self._config.playbook_dir)
             self._playbooks[name] = read_playbook(text, file, CATALOGUE)
@@ -39,6 +43,9 @@ class Routing:
 
     def admit(self, tx: Tx, search: SearchConfig, alert: Alert) -> Admission:
         """Store an alert once: in the case that takes it, or in a new one with its own run."""
+        from runner.alerts import case_key
+        from runner.hostname import normalise_host
+
         if cases.knows_alert(tx, alert.id):
             return Admission.KNOWN
         key = case_key(alert)

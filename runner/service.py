@@ -6,9 +6,10 @@ The one place that catches whatever a run may throw, so that one broken case sto
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -16,21 +17,14 @@ from connectors.errors import ConnectorError
 from connectors.http import HttpClient, HttpSettings, Repeat, Runtime
 from connectors.model import Clock
 from runner import arming
-from runner.actions import act
-from runner.cards import Cards
-from runner.catalogue import CATALOGUE
-from runner.config import Config, Mode
-from runner.containment import Containment
-from runner.effects import Effects, plain
-from runner.engine import Engine, RunContext
-from runner.followup import FollowUp
-from runner.interpreter import play
-from runner.journal import Fenced, Journal, JournalError, approvals, cases, runs
-from runner.playbook import Do, Playbook, read_playbook
+from runner.config import Config
+from runner.journal import Fenced, Journal, JournalError, approvals, cases, ledger, runs
 from runner.poll import Poller
 from runner.roles import Roles
 from runner.routing import Routing
-from runner.work import Bench, Work
+
+if TYPE_CHECKING:
+    from runner.crew import Crew
 
 log = logging.getLogger(__name__)
 
@@ -63,55 +57,19 @@ class Service:
         self.clock: Clock = runtime.clock
         self._runtime = runtime
         self.roles = Roles(config, runtime)
-        effects = Effects(journal, self.clock)
         self.routing = Routing(config)
-        self.cards = Cards(journal, config, self.roles, effects, self.clock)
-        self.followup = FollowUp(journal, config, self.roles, effects, self.clock)
         self.poller = Poller(journal, config, self.roles, self.clock, self.routing.admit)
-        self._bench = Bench(
-            journal=journal,
-            config=config,
-            roles=self.roles,
-            containment=Containment(journal, config, self.roles),
-        )
-        self._engine = Engine(
-            journal, config, effects, self.clock, self._play, self._read_decisions
-        )
-        self._bundles: dict[str, Playbook] = {}
         self._cards_read_at: float | None = None
         self._faults: list[str] = []
 
-    # -- runs --------------------------------------------------------------------------------------
+    @cached_property
+    def crew(self) -> Crew:
+        """Built when there is work: a quiet poll pays for none of it."""
+        from runner.crew import Crew
 
-    def _play(self, ctx: RunContext) -> Coroutine[Any, Any, str]:
-        with self.journal.read() as tx:
-            case = cases.read(tx, ctx.run.case_id)
-        names = {
-            "alert": plain(ctx.alert),
-            "case": {"id": case.id, "host": case.host, "search": case.search},
-            "inputs": ctx.run.inputs,
-        }
+        return Crew(self.journal, self.config, self.roles, self.clock, self._read_decisions)
 
-        async def do(step: Do, path: str, inputs: dict[str, Any], targets: Any) -> Any:
-            return await act(
-                Work(
-                    bench=self._bench,
-                    ctx=ctx,
-                    step=step,
-                    path=path,
-                    inputs=inputs,
-                    targets=targets,
-                )
-            )
-
-        return play(ctx, self._bundle(ctx.run.bundle_sha256, ctx.run.playbook), names, do)
-
-    def _bundle(self, sha256: str, name: str) -> Playbook:
-        if sha256 not in self._bundles:
-            with self.journal.read() as tx:
-                text = runs.bundle(tx, sha256)
-            self._bundles[sha256] = read_playbook(text, f"{name} (pinned)", CATALOGUE)
-        return self._bundles[sha256]
+    # -- work --------------------------------------------------------------------------------------
 
     def _advance_one(self) -> bool:
         """Go on with one run; False when none is due."""
@@ -120,12 +78,12 @@ class Service:
         if run is None:
             return False
         try:
-            self._engine.advance(run)
+            self.crew.engine.advance(run)
         except (Fenced, JournalError):
             raise
         except Exception as fault:  # one broken case must stop no other
             log.exception("run=%s case=%s cannot be carried", run.id, run.case_id)
-            self._engine.fail(run, f"a fault of the program: {type(fault).__name__}")
+            self.crew.engine.fail(run, f"a fault of the program: {type(fault).__name__}")
         return True
 
     def _read_decisions(self) -> None:
@@ -134,7 +92,10 @@ class Service:
         if self._cards_read_at is not None and now - self._cards_read_at < CARDS_EVERY_S:
             return
         self._cards_read_at = now
-        self.cards.advance()
+        with self.journal.read() as tx:
+            has_cards = approvals.has_unclosed(tx)
+        if has_cards or "crew" in vars(self):
+            self.crew.cards.advance()
 
     # -- ticks -------------------------------------------------------------------------------------
 
@@ -174,12 +135,8 @@ class Service:
                 arming.disarm(tx, lost)
                 tx.entry("journal_lost", {}, {"why": lost})
             self.journal.note_head()
-        edr = (
-            self.roles.edr
-            if self.roles.has("edr") and self.config.mode is not Mode.OBSERVE
-            else None
-        )
-        self._faults += arming.refresh_proof(self.journal, self.config, edr)
+        faults = arming.refresh_proof(self.journal, self.config, lambda: self.roles.edr)
+        self._faults += faults
         self._cards_read_at = None
         self.poller.begin()
 
@@ -207,9 +164,15 @@ class Service:
         self.poller.advance()
         if self._advance_one():
             return True
-        self.followup.watch_ledger()
-        self.followup.report_cases()
+        self._follow_up()
         return False
+
+    def _follow_up(self) -> None:
+        with self.journal.read() as tx:
+            is_due = bool(ledger.due(tx)) or cases.has_unreported(tx)
+        if is_due:
+            self.crew.followup.watch_ledger()
+            self.crew.followup.report_cases()
 
     def _next_due_at(self) -> datetime | None:
         with self.journal.read() as tx:
@@ -221,14 +184,16 @@ class Service:
         """Serve what the round left (cards, reports), then say what it came to."""
         self._cards_read_at = None
         self._read_decisions()
-        self.followup.report_cases()
+        self._follow_up()
         self.journal.note_head()
         errors = [
             *self._faults,
             *(f"search {name}: {why}" for name, why in self.poller.errors.items()),
-            *(f"question {name}: {why}" for name, why in self.cards.trouble.items()),
-            *(f"{name}: {why}" for name, why in self.followup.trouble.items()),
         ]
+        if "crew" in vars(self):
+            cards, followup = self.crew.cards.trouble, self.crew.followup.trouble
+            errors += [f"question {name}: {why}" for name, why in cards.items()]
+            errors += [f"{name}: {why}" for name, why in followup.items()]
         if not errors:
             errors += self._beat()
         with self.journal.read() as tx:

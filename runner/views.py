@@ -12,16 +12,9 @@ from runner.config import Config
 from runner.effects import plain
 from runner.journal import Journal, Tx, approvals, cases, ledger, polls, runs
 from runner.journal.records import Approval, ApprovalState
+from runner.result import Result
 from runner.service import needs_of
 from runner.terminal import text_of
-
-
-class Result(Struct, frozen=True, kw_only=True):
-    """What a command gives: an exit code, data for `--json`, and text for people."""
-
-    code: int
-    data: Any
-    text: str
 
 
 def list_cases(journal: Journal) -> Result:

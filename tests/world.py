@@ -43,7 +43,7 @@ from runner.journal.records import (
 )
 from runner.resolve import Said
 from runner.service import Service, Tick
-from runner.views import Result
+from runner.result import Result
 from tests.fake_clock import FakeClock
 
 RESPONDER_A, RESPONDER_B = "U0RESPONDA", "U0RESPONDB"

@@ -9,9 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, ClassVar
-
-from msgspec import Struct
+from typing import Any
 
 from connectors.base import Connector
 from connectors.chat.slack_blocks import (
@@ -30,14 +28,13 @@ from connectors.chat.slack_calls import (
     text_of,
 )
 from connectors.chat.slack_ids import (
-    CHANNEL,
-    TEAM,
     channel_of,
     check_accounts,
     check_card,
     check_choices,
     timestamp_of,
 )
+from connectors.chat.slack_product import SlackProduct
 from connectors.chat.slack_replies import (
     EVENT_TYPE,
     Identity,
@@ -69,30 +66,14 @@ PAGE_SIZE = 200
 MAX_PAGES = 5
 
 
-class Slack(Connector):
+class Slack(SlackProduct, Connector):
     """One channel of one workspace.
 
     The promise: evidence is never markup, a post is never sent twice, an edited card is seen as
     edited, and our own reactions are no answers.
     """
 
-    TYPE: ClassVar[str] = "slack"
-    ROLE: ClassVar[str] = "chat"
-    CREDENTIALS: ClassVar[tuple[str, ...]] = ("token",)
-
-    class Options(Struct, frozen=True, forbid_unknown_fields=True):
-        """`channel`: an id, never a name (names can be taken over). `team`: the workspace's id."""
-
-        channel: str
-        team: str | None = None
-
-        def __post_init__(self) -> None:
-            if not CHANNEL.fullmatch(self.channel):
-                raise ValueError("channel must be an id such as C0123456789, not a name")
-            if self.team is not None and not TEAM.fullmatch(self.team):
-                raise ValueError("team must be a workspace id such as T0123456789")
-
-    options: Options
+    options: SlackProduct.Options
 
     def __init__(self, **parts: Any) -> None:
         super().__init__(**parts)

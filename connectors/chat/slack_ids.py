@@ -6,12 +6,11 @@ import re
 from collections.abc import Sequence
 
 from connectors.chat.slack_calls import PRODUCT
+from connectors.chat.slack_product import CHANNEL
 from connectors.document import visible
 from connectors.errors import Rejected
 from connectors.model import Card, Choice, MessageRef
 
-CHANNEL = re.compile(r"[CG][A-Z0-9]{2,}")
-TEAM = re.compile(r"[TE][A-Z0-9]{2,}")
 _ACCOUNT = re.compile(r"[UW][A-Z0-9]{2,}")
 TIMESTAMP = re.compile(r"\d{1,12}\.\d{1,9}")
 _EMOJI = re.compile(r"[a-z0-9_+'-]+")

@@ -12,7 +12,8 @@ from msgspec import Struct
 
 from connectors.chat.slack_blocks import Message
 from connectors.chat.slack_calls import PRODUCT, object_of, objects_of, text_of
-from connectors.chat.slack_ids import CHANNEL, TIMESTAMP
+from connectors.chat.slack_ids import TIMESTAMP
+from connectors.chat.slack_product import CHANNEL
 from connectors.chat.slack_shown import shown_sha256
 from connectors.document import visible
 from connectors.errors import AuthFailed, OutcomeUnknown, Unavailable

@@ -6,11 +6,11 @@ request for one id. It never says "contained": a device record says that, when i
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from connectors.base import Connector
+from connectors.edr.falcon_product import FalconProduct
 from connectors.edr.falcon_records import (
     customer_id,
     device_of,
@@ -47,27 +47,12 @@ _RECORDS = "/devices/entities/devices/v2"
 _ACTIONS = "/devices/entities/devices-actions/v2"
 _PAGE = 500
 _MOST_CANDIDATES = 5000
-_CUSTOMER = re.compile(r"[0-9a-fA-F]{32}(-[0-9a-fA-F]{2})?")
 _NOBODY = "0" * 32
 """A well-formed sensor id that no sensor has."""
 
 
-class Falcon(Connector):
+class Falcon(FalconProduct, Connector):
     """One Falcon tenant. The promise: an action goes to exactly the id that was given, once."""
-
-    TYPE = "falcon"
-    ROLE = "edr"
-    CREDENTIALS = ("client_id", "client_secret")
-
-    class Options(Connector.Options, frozen=True, forbid_unknown_fields=True, kw_only=True):
-        """`member_cid`: the customer id of one child tenant, when the API client belongs to the
-        parent; the token is then locked to it, and devices of others are not ours."""
-
-        member_cid: str | None = None
-
-        def __post_init__(self) -> None:
-            if self.member_cid is not None and not _CUSTOMER.fullmatch(self.member_cid):
-                raise ValueError("member_cid is a customer id: 32 hexadecimal digits")
 
     def __init__(
         self,
@@ -76,7 +61,7 @@ class Falcon(Connector):
         tenant: str,
         settings: HttpSettings,
         credentials: dict[str, Secret],
-        options: Options,
+        options: FalconProduct.Options,
         runtime: Runtime,
     ) -> None:
         super().__init__(

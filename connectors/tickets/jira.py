@@ -12,8 +12,6 @@ from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from typing import Any
 
-from msgspec import field
-
 from connectors.base import Connector
 from connectors.document import Document, shorten
 from connectors.errors import OutcomeUnknown, Rejected, Unavailable
@@ -21,6 +19,7 @@ from connectors.http import HttpSettings, Repeat, Reply, Runtime, path_of
 from connectors.model import CheckResult, JsonObject, Secret, TicketDraft, TicketRef, TicketStatus
 from connectors.tickets.adf import adf_of, last_paragraph, shown, units
 from connectors.tickets.jira_check import check_project
+from connectors.tickets.jira_product import JiraProduct, label_of
 from connectors.tickets.jira_session import (
     PRODUCT,
     JiraSession,
@@ -33,39 +32,14 @@ from connectors.tickets.jira_session import (
 log = logging.getLogger(__name__)
 
 _MAX_SUMMARY = 255
-_MAX_LABEL = 255
 _OPTIONAL = frozenset({"priority", "labels"})
-_PROJECT = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,98}[A-Za-z0-9]")
 _DEVICE_NAMES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 _SEARCH_PAGE = 50
 
 
-class Jira(Connector):
+class Jira(JiraProduct, Connector):
     """One project of one site. The promise: each write is sent once, and can be found again."""
-
-    TYPE = "jira"
-    ROLE = "tickets"
-    CREDENTIALS = ("email", "api_token")
-
-    class Options(Connector.Options, frozen=True, forbid_unknown_fields=True, kw_only=True):
-        """`project`: its key. `labels`: put on every ticket. `priorities`: severity → the name of a
-        Jira priority; none is sent without it. `site_url`: where people read tickets, when
-        `base_url` is Atlassian's gateway for scoped tokens."""
-
-        project: str
-        issue_type: str = "Task"
-        labels: tuple[str, ...] = ()
-        priorities: dict[str, str] = field(default_factory=dict)
-        site_url: str | None = None
-
-        def __post_init__(self) -> None:
-            if not _PROJECT.fullmatch(self.project):
-                raise ValueError("project is a Jira project's key, such as SEC")
-            if bad := [label for label in self.labels if _label(label) != label]:
-                raise ValueError(f"a Jira label has no spaces and no control characters: {bad}")
-            if self.site_url is not None and not self.site_url.startswith("https://"):
-                raise ValueError("site_url begins with https://")
 
     def __init__(
         self,
@@ -74,7 +48,7 @@ class Jira(Connector):
         tenant: str,
         settings: HttpSettings,
         credentials: dict[str, Secret],
-        options: Options,
+        options: JiraProduct.Options,
         runtime: Runtime,
     ) -> None:
         super().__init__(
@@ -103,7 +77,7 @@ class Jira(Connector):
         REST API, v3), read 2026-11-25; here `POST /rest/api/3/issue`.
         """
         priority = self._options.priorities.get(draft.severity)
-        wanted = (_label(label) for label in (*self._options.labels, *draft.labels))
+        wanted = (label_of(label) for label in (*self._options.labels, *draft.labels))
         labels = [label for label in dict.fromkeys(wanted) if label]
         reply = self._create(draft, priority, labels)
         refused = refused_fields(reply.body) if reply.status == 400 else {}
@@ -289,10 +263,6 @@ def _summary(title: str) -> str:
     while units(short := shorten(text, limit)) > _MAX_SUMMARY:
         limit -= (units(short) - _MAX_SUMMARY + 1) // 2
     return short
-
-
-def _label(text: str) -> str:
-    return re.sub(r"\s+", "-", shown(text.strip()))[:_MAX_LABEL]
 
 
 def _issue_path(ticket: TicketRef, *more: str) -> str:

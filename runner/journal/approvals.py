@@ -71,6 +71,10 @@ def unclosed(tx: Tx) -> list[Approval]:
     return sorted(found, key=lambda approval: (-approval.rank, approval.created_at))
 
 
+def has_unclosed(tx: Tx) -> bool:
+    return tx.one("select 1 from approval where closed = 0 limit 1") is not None
+
+
 def of_run(tx: Tx, run_id: str) -> list[Approval]:
     rows = tx.all("select body from approval where run_id = ?", run_id)
     found = [msgspec.json.decode(row[0], type=Approval) for row in rows]

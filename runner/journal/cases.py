@@ -132,6 +132,10 @@ def unreported(tx: Tx) -> list[Case]:
     return [msgspec.json.decode(row[0], type=Case) for row in rows]
 
 
+def has_unreported(tx: Tx) -> bool:
+    return tx.one("select 1 from cases where revision > reported limit 1") is not None
+
+
 def set_reported(tx: Tx, case_id: str, revision: int) -> None:
     tx.change("update cases set reported = ? where id = ?", revision, case_id)
 

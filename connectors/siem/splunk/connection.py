@@ -13,9 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, ClassVar
-
-from msgspec import Struct
+from typing import Any
 
 from connectors.base import Connector
 from connectors.errors import NotFound, OutcomeUnknown, Unavailable
@@ -32,13 +30,12 @@ from connectors.model import (
 )
 from connectors.siem.splunk import jobs, spl
 from connectors.siem.splunk.permissions import PermissionCheck
+from connectors.siem.splunk.product import SplunkProduct
 from connectors.siem.splunk.rest import Rest, saved_search_path
 
 log = logging.getLogger(__name__)
 
 PAGE_ROWS = 5000
-SAVED_ROW_CAP = 500_000
-"""Splunk's own default of `dispatch.max_count`; it is always sent, so that the cap is known."""
 AUTO_CANCEL_S = 300
 """A job that nobody has asked about for this long ends itself: a crashed runner frees its slot."""
 JOB_TTL_S = 600
@@ -46,28 +43,10 @@ QUOTA_WAIT_S = 30.0
 _INCOMPLETE = (SearchPhase.PARTIAL, SearchPhase.TRUNCATED)
 
 
-class Splunk(Connector):
+class Splunk(SplunkProduct, Connector):
     """A Splunk deployment as a `Siem`: starts no alert action, changes no saved search."""
 
-    TYPE: ClassVar[str] = "splunk"
-    ROLE: ClassVar[str] = "siem"
-    CREDENTIALS: ClassVar[tuple[str, ...]] = ("token",)
-
-    class Options(Struct, frozen=True, forbid_unknown_fields=True):
-        """`ignored_warnings`: parts of warnings that do not mean missing rows on this deployment.
-        Without them a standing warning keeps the watermark where it is, and says so.
-        `row_cap`: rows that a saved search may return at once; more is a truncated answer."""
-
-        ignored_warnings: tuple[str, ...] = ()
-        row_cap: int = SAVED_ROW_CAP
-
-        def __post_init__(self) -> None:
-            if not 1 <= self.row_cap <= SAVED_ROW_CAP:
-                raise ValueError(f"row_cap is between 1 and {SAVED_ROW_CAP}")
-            if any(len(part.strip()) < 10 for part in self.ignored_warnings):
-                raise ValueError("a part of a warning has at least ten characters")
-
-    options: Options
+    options: SplunkProduct.Options
 
     def __init__(self, **parts: Any) -> None:
         super().__init__(**parts)

@@ -1,0 +1,49 @@
+"""What a configuration says of a Jira project."""
+
+from __future__ import annotations
+
+import re
+
+from msgspec import field
+
+from connectors.base import Product
+
+_PROJECT = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+
+
+_MAX_LABEL = 255
+
+
+class JiraProduct(Product):
+    """One project of one site."""
+
+    TYPE = "jira"
+    ROLE = "tickets"
+    CREDENTIALS = ("email", "api_token")
+
+    class Options(Product.Options, frozen=True, forbid_unknown_fields=True, kw_only=True):
+        """`project`: its key. `labels`: put on every ticket. `priorities`: severity → the name of a
+        Jira priority; none is sent without it. `site_url`: where people read tickets, when
+        `base_url` is Atlassian's gateway for scoped tokens."""
+
+        project: str
+        issue_type: str = "Task"
+        labels: tuple[str, ...] = ()
+        priorities: dict[str, str] = field(default_factory=dict)
+        site_url: str | None = None
+
+        def __post_init__(self) -> None:
+            if not _PROJECT.fullmatch(self.project):
+                raise ValueError("project is a Jira project's key, such as SEC")
+            if bad := [label for label in self.labels if label_of(label) != label]:
+                raise ValueError(f"a Jira label has no spaces and no control characters: {bad}")
+            if self.site_url is not None and not self.site_url.startswith("https://"):
+                raise ValueError("site_url begins with https://")
+
+
+def label_of(text: str) -> str:
+    """A text as a Jira label: no blanks, no control characters, at most 255 characters."""
+    # Imported here: most ticks read a configuration without labels and open no ticket.
+    from connectors.tickets.adf import shown
+
+    return re.sub(r"\s+", "-", shown(text.strip()))[:_MAX_LABEL]

@@ -1,0 +1,79 @@
+"""Who does the work once there is work: cards, follow-up, and the runs themselves.
+
+Built when a tick first needs it; a quiet poll never loads this room nor what lies below it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from connectors.model import Clock
+from runner.actions import act
+from runner.cards import Cards
+from runner.catalogue import CATALOGUE
+from runner.config import Config
+from runner.containment import Containment
+from runner.effects import Effects, plain
+from runner.engine import Engine, RunContext
+from runner.followup import FollowUp
+from runner.interpreter import play
+from runner.journal import Journal, cases, runs
+from runner.playbook import Do, Playbook, read_playbook
+from runner.roles import Roles
+from runner.work import Bench, Work
+
+
+class Crew:
+    """Everything behind the effect door, wired once. `between_calls` reads decisions."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        config: Config,
+        roles: Roles,
+        clock: Clock,
+        between_calls: Callable[[], None],
+    ) -> None:
+        self._journal = journal
+        effects = Effects(journal, clock)
+        self.cards = Cards(journal, config, roles, effects, clock)
+        self.followup = FollowUp(journal, config, roles, effects, clock)
+        self.engine = Engine(journal, config, effects, clock, self._play, between_calls)
+        self._bench = Bench(
+            journal=journal,
+            config=config,
+            roles=roles,
+            containment=Containment(journal, config, roles),
+        )
+        self._bundles: dict[str, Playbook] = {}
+
+    def _play(self, ctx: RunContext) -> Coroutine[Any, Any, str]:
+        with self._journal.read() as tx:
+            case = cases.read(tx, ctx.run.case_id)
+        names = {
+            "alert": plain(ctx.alert),
+            "case": {"id": case.id, "host": case.host, "search": case.search},
+            "inputs": ctx.run.inputs,
+        }
+
+        async def do(step: Do, path: str, inputs: dict[str, Any], targets: Any) -> Any:
+            return await act(
+                Work(
+                    bench=self._bench,
+                    ctx=ctx,
+                    step=step,
+                    path=path,
+                    inputs=inputs,
+                    targets=targets,
+                )
+            )
+
+        return play(ctx, self._bundle(ctx.run.bundle_sha256, ctx.run.playbook), names, do)
+
+    def _bundle(self, sha256: str, name: str) -> Playbook:
+        if sha256 not in self._bundles:
+            with self._journal.read() as tx:
+                text = runs.bundle(tx, sha256)
+            self._bundles[sha256] = read_playbook(text, f"{name} (pinned)", CATALOGUE)
+        return self._bundles[sha256]
