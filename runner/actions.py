@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from connectors.base import ROLES, Effect
 from connectors.model import (
     Assessment,
     AssessmentKind,
@@ -48,6 +49,10 @@ async def act(work: Work) -> Any:
     ]
     if missing:
         raise StepFailed("playbook", f"{spec.name} lacks {', '.join(missing)}")
+    role = spec.name.partition(".")[0]
+    is_bound = role not in ROLES or work.bench.roles.has(role)
+    if not is_bound and spec.effect is Effect.INVESTIGATE:
+        raise StepFailed("rejected", f"the configuration binds no connector to the role {role}")
     return await ACTIONS[spec.name](work)
 
 

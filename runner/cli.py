@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import runner
+from connectors.document import visible
 
 if TYPE_CHECKING:
     from runner.config import Config
@@ -42,6 +43,13 @@ class SystemClock:
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
+
+
+class SafeFormatter(logging.Formatter):
+    """One event a line: what evidence brings along is shown as escapes."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record), keep_newlines=record.exc_info is not None)
 
 
 def login_name() -> str:
@@ -118,11 +126,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     # A short-lived process gains nothing from collecting cycles.
     gc.disable()
     arguments = build_parser().parse_args(argv)
-    logging.basicConfig(
-        level=logging.INFO if arguments.verbose else logging.ERROR,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-        stream=sys.stderr,
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(SafeFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    level = logging.INFO if arguments.verbose else logging.ERROR
+    logging.basicConfig(level=level, handlers=[handler])
     try:
         result = _dispatch(arguments)
     except BrokenPipeError:
@@ -137,7 +144,9 @@ def _print(result: Result, *, is_json: bool) -> int:
     if is_json:
         print(json.dumps(result.data, indent=2))
     elif result.text:
-        print(result.text, file=sys.stdout if result.code in (0, 3) else sys.stderr)
+        # Evidence reaches this text: whatever it holds, it moves no cursor and forges no line.
+        text = visible(result.text, keep_newlines=True)
+        print(text, file=sys.stdout if result.code in (0, 3) else sys.stderr)
     return result.code
 
 

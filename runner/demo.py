@@ -16,6 +16,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from connectors.document import visible
 from connectors.emulators.fleet import Emulators, start_all
 from connectors.emulators.slack_workspace import CHANNEL
 from connectors.http import Runtime
@@ -76,7 +77,7 @@ def run_demo(arguments: argparse.Namespace, clock: Clock) -> Result:
 
 
 def _loud(text: str) -> None:
-    print(text, flush=True)
+    print(visible(text, keep_newlines=True), flush=True)
 
 
 def _silent(_text: str) -> None:

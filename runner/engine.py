@@ -23,6 +23,7 @@ from runner.effects import Effects, plain, wait_after
 from runner.journal import Journal, approvals, cases, runs
 from runner.journal.records import (
     ApprovalState,
+    CaseStatus,
     Run,
     RunStatus,
     StepClass,
@@ -237,6 +238,7 @@ class Engine:
         with self.journal.write() as tx:
             run = runs.save(tx, msgspec.structs.replace(run, status=RunStatus.RUNNING))
             alert = cases.read_alert(tx, run.alert_id)
+            cases.set_status(tx, run.case_id, CaseStatus.IN_PROGRESS)
             alert_id = None if run.requested_by is not None else run.alert_id
             mode = standing_for(tx, self.config, alert_id).mode
         coroutine = self._play(RunContext(self, run, alert, mode))
@@ -269,6 +271,7 @@ class Engine:
                 ),
             )
             if is_parked:
+                cases.set_status(tx, run.case_id, CaseStatus.ON_HOLD)
                 tx.entry("run_parked", {"case": run.case_id, "run": run.id}, None)
                 cases.revise(tx, run.case_id)
 
@@ -286,6 +289,9 @@ class Engine:
                 error=error,
             )
             runs.save(tx, ended)
+            judged = cases.read(tx, run.case_id).assessment
+            if status is RunStatus.SUCCEEDED and judged and judged.assessment == "benign":
+                cases.set_status(tx, run.case_id, CaseStatus.RESOLVED)
             for approval in approvals.of_run(tx, run.id):
                 # A run that is gone sends nothing: its calls must hold up nobody.
                 if approval.due_at is not None:

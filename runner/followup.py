@@ -74,6 +74,12 @@ class FollowUp:
                 verified(tx, row.subject, fresh, Effect.CONTAIN)
             elif fresh.state is IsolationState.NORMAL and is_release:
                 verified(tx, row.subject, fresh, Effect.RELEASE)
+            elif fresh.state is IsolationState.NORMAL and row.state is LedgerState.UNKNOWN:
+                # Long after any request could land, the device's own record says: not contained.
+                note = "the EDR says that it is not contained"
+                ledger.save(tx, msgspec.structs.replace(row, state=LedgerState.FAILED, note=note))
+                for holder in row.holders:
+                    cases.revise(tx, holder)
             current = ledger.find(tx, row.subject) or row
             drift = _drift(current, fresh)
             looked = msgspec.structs.replace(

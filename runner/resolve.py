@@ -46,6 +46,7 @@ def resolve(tx: Tx, step: StepResult, said: Said, actor: str) -> None:
             resolved = msgspec.structs.replace(
                 step, status=StepStatus.FAILED, error=error, ended_at=now
             )
+            _give_up(tx, step)
     runs.save_step(tx, resolved)
     tx.entry(
         "outcome_resolved", {"scope": step.scope, "step": step.key}, {"said": said}, actor=actor
@@ -55,3 +56,18 @@ def resolve(tx: Tx, step: StepResult, said: Said, actor: str) -> None:
         runs.save(
             tx, msgspec.structs.replace(run, status=RunStatus.QUEUED, wake_at=now, wait_on="")
         )
+
+
+def _give_up(tx: Tx, step: StepResult) -> None:
+    """Free what the request held claimed; its device stays under watch, as unknown as it is."""
+    path, is_cut, rest = step.key.partition("#do.")
+    if not is_cut:
+        return
+    n, _, device_id = rest.partition("/")
+    approval = approvals.find(tx, approvals.approval_id(step.scope, f"{path}#ask.{n}"))
+    if approval is None:
+        return
+    for item in approval.items:
+        if item.device.device_id == device_id:
+            approvals.free(tx, item.subject)
+    runs.wake_waiting_on(tx, "subject")

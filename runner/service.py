@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 LINGER_S = 20.0
 """How long one tick stays for what is due soon; people are not waited for."""
 CARDS_EVERY_S = 3.0
+CARD_READ_S = 1.5
 POLL_EVERY_S = 60.0
 MOST_SLEEP_S = 1.0
 FAILURE_SHOWN = timedelta(hours=24)
@@ -60,6 +61,7 @@ class Service:
         self.routing = Routing(config)
         self.poller = Poller(journal, config, self.roles, self.clock, self.routing.admit)
         self._cards_read_at: float | None = None
+        self._cards_every_s = CARDS_EVERY_S
         self._faults: list[str] = []
 
     @cached_property
@@ -89,11 +91,14 @@ class Service:
     def _read_decisions(self) -> None:
         """Look at the cards, but not more often than every few seconds."""
         now = self.clock.monotonic()
-        if self._cards_read_at is not None and now - self._cards_read_at < CARDS_EVERY_S:
+        if self._cards_read_at is not None and now - self._cards_read_at < self._cards_every_s:
             return
         self._cards_read_at = now
         with self.journal.read() as tx:
+            waiting = approvals.count_waiting(tx)
             has_cards = approvals.has_unclosed(tx)
+        # A product allows so many reads a minute, whatever the number of questions.
+        self._cards_every_s = max(CARDS_EVERY_S, waiting * CARD_READ_S)
         if has_cards or "crew" in vars(self):
             self.crew.cards.advance()
 

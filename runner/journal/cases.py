@@ -119,6 +119,13 @@ def save(tx: Tx, case: Case, *, revise: bool = True) -> Case:
     return case
 
 
+def set_status(tx: Tx, case_id: str, status: CaseStatus) -> None:
+    """Where the case stands. Repeat: no change, and no news for its ticket."""
+    case = find(tx, case_id)
+    if case is not None and case.status is not status:
+        save(tx, msgspec.structs.replace(case, status=status), revise=False)
+
+
 def revise(tx: Tx, case_id: str) -> None:
     """Something that the ticket tells has changed. An unknown case is left alone."""
     case = find(tx, case_id)

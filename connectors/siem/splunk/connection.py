@@ -28,8 +28,7 @@ from connectors.model import (
     SearchStatus,
     Window,
 )
-from connectors.siem.splunk import jobs, spl
-from connectors.siem.splunk.permissions import PermissionCheck
+from connectors.siem.splunk import jobs
 from connectors.siem.splunk.product import SplunkProduct
 from connectors.siem.splunk.rest import Rest, saved_search_path
 
@@ -91,6 +90,9 @@ class Splunk(SplunkProduct, Connector):
         Errors: as `start_saved_search`; `Rejected` before any call when a value cannot be carried.
         Repeat: as `start_saved_search`. Source: POST search/v2/jobs, 2026-11-25.
         """
+        # Imported here, as below: a quiet poll builds no query and checks no permission.
+        from connectors.siem.splunk import spl
+
         text = spl.event_search(query)
         earliest, latest = spl.time_range(query)
         form: dict[str, str | int] = {
@@ -106,6 +108,8 @@ class Splunk(SplunkProduct, Connector):
 
     def start_probe(self) -> SearchJob:
         """Ask for one event of the last hour in any index that the role may read; for `check`."""
+        from connectors.siem.splunk import spl
+
         form: dict[str, str | int] = {
             "search": spl.PROBE,
             "exec_mode": "normal",
@@ -223,4 +227,6 @@ class Splunk(SplunkProduct, Connector):
 
         Changes nothing that stays: the search looks for one event of the last hour.
         """
+        from connectors.siem.splunk.permissions import PermissionCheck
+
         return PermissionCheck(self, self._rest, self.runtime.clock).run()
