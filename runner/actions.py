@@ -22,7 +22,7 @@ from connectors.model import (
 from runner.catalogue import CATALOGUE
 from runner.context import StepFailed, Target
 from runner.effects import plain
-from runner.hunts import elsewhere, event_of, event_query, evidence, search, spread_query
+from runner.hunts import SEARCH_S, elsewhere, event_of, event_query, evidence, search, spread_query
 from runner.identity import prove
 from runner.journal import Journal, cases
 from runner.plan import Plan
@@ -90,7 +90,9 @@ async def find_host(work: Work) -> Any:
     event = None
     query = event_query(alert, bench.config.hunts)
     if query is not None and bench.roles.has("siem"):
-        found = await search(work.ctx, f"{work.path}#event", bench.roles.siem, query)
+        found = await search(
+            work.ctx, f"{work.path}#event", bench.roles.siem, query, limit_of(work)
+        )
         event = event_of(alert, found, bench.config.hunts)
 
     def send(_elapsed_s: float) -> Target:
@@ -105,6 +107,11 @@ async def find_host(work: Work) -> Any:
         "target": plain(target),
         "summary": target.proof,
     }
+
+
+def limit_of(work: Work) -> float:
+    """How long a search of this step may run, in seconds."""
+    return work.step.timeout_s or SEARCH_S
 
 
 def _devices(roles: Roles, host: str | None, device_id: str | None) -> list[Device]:
@@ -154,7 +161,7 @@ async def hunt_spread(work: Work) -> Any:
         gap = begun if isinstance(begun, str) else "not searched: no SIEM is bound"
         return await read(work, "result", lambda _s: _spread([], [], [gap]))
     query = msgspec.convert(begun, EventQuery)
-    found = await search(work.ctx, f"{work.path}#spread", bench.roles.siem, query)
+    found = await search(work.ctx, f"{work.path}#spread", bench.roles.siem, query, limit_of(work))
     events = elsewhere(alert, found, hunts)
     gaps = [found.gap] if found.gap else []
     if len(events) > MOST_SPREAD_HOSTS:

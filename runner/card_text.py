@@ -70,6 +70,8 @@ def _card_blocks(tx: Tx, approval: Approval, case: Case, alert: Alert, mode: Mod
     blocks.append(_device_table([item.device for item in approval.items]))
     blocks.append(Bullets(items=tuple(f"{i.device.hostname}: {i.proof}" for i in approval.items)))
     blocks.append(Paragraph(text=_consequence(approval)))
+    if case.assessment is None or approval.reason != case.assessment.summary:
+        blocks.append(Paragraph(text=f"Reason: {approval.reason}"))
     blocks.append(Bullets(items=tuple(_answers(approval))))
     _, head = tx.head()
     ticket = f", ticket {case.ticket.key}" if case.ticket else ""
@@ -85,11 +87,11 @@ def _card_blocks(tx: Tx, approval: Approval, case: Case, alert: Alert, mode: Mod
 
 def _consequence(approval: Approval) -> str:
     if approval.effect is Effect.RELEASE:
-        return f"A yes lets the device back on the network at once. Reason: {approval.reason}"
+        return "A yes lets the device back on the network at once."
     return (
         "A yes cuts the device off from every network but its EDR console, at once: its user's "
-        "work, remote sessions, shares and services on it stop. It is undone by "
-        "`stockade release HOST --reason …`. Reason: " + approval.reason
+        "work, remote sessions, shares and services on it stop. It is undone by: "
+        "stockade release HOST --reason …"
     )
 
 

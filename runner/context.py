@@ -54,7 +54,7 @@ class Call(Struct, frozen=True, kw_only=True):
     `action` None is a read: its result is journalled, and it may be repeated. With an action it is
     an effect: intent first, sent once; `look` finds what an earlier copy left behind, or None.
     `unsent`: an effect's value in a mode that only records. `again_s`: after `Unavailable`, how
-    long to keep trying; with `attempts` above one, that many times instead.
+    long to keep trying; with `attempts` above one, that many times instead, `wait_s` apart.
     """
 
     name: str
@@ -64,6 +64,7 @@ class Call(Struct, frozen=True, kw_only=True):
     unsent: Any = None
     settle_s: float = 0.0
     attempts: int = 1
+    wait_s: float | None = None
     again_s: float = 300.0
 
 

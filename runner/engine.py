@@ -128,7 +128,8 @@ class RunContext:
             is_over = tries >= call.attempts if call.attempts > 1 else elapsed_s > call.again_s
             if is_over:
                 self._engine.effects.fail(step, "unavailable", str(fault))
-            self._later(step, wait_after(fault, tries), str(fault))
+            wait_s = wait_after(fault, tries) if call.wait_s is None else call.wait_s
+            self._later(step, wait_s, str(fault))
         except Rejected as fault:
             self._engine.effects.fail(step, "rejected", str(fault))
         except StepFailed as fault:

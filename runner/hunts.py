@@ -44,32 +44,35 @@ class Found(Struct, frozen=True, kw_only=True):
     was_run: bool = True
 
 
-async def search(ctx: Context, key: str, siem: Siem, query: EventQuery) -> Found:
-    """Run one event query to its end. A refusal or an outage is a gap, not an error."""
+async def search(
+    ctx: Context, key: str, siem: Siem, query: EventQuery, limit_s: float = SEARCH_S
+) -> Found:
+    """Run one event query to its end, for `limit_s` at the most. A refusal or an outage is a gap,
+    not an error."""
 
     def start(_elapsed_s: float) -> SearchJob:
         return siem.start_event_query(query)
 
     def fetch(elapsed_s: float) -> Found:
-        return _fetch(siem, job, elapsed_s)
+        return _fetch(siem, job, elapsed_s, limit_s)
 
     try:
-        begun = await ctx.call(f"{key}#start", Call(name="hunt", send=start, again_s=SEARCH_S))
+        begun = await ctx.call(f"{key}#start", Call(name="hunt", send=start, again_s=limit_s))
         job = msgspec.convert(begun, SearchJob)
-        rows = await ctx.call(f"{key}#rows", Call(name="hunt", send=fetch, again_s=SEARCH_S))
+        rows = await ctx.call(f"{key}#rows", Call(name="hunt", send=fetch, again_s=limit_s))
     except StepFailed as failed:
         return Found(gap=f"not searched: {failed.text}", was_run=False)
     return msgspec.convert(rows, Found)
 
 
-def _fetch(siem: Siem, job: SearchJob, elapsed_s: float) -> Found:
+def _fetch(siem: Siem, job: SearchJob, elapsed_s: float, limit_s: float) -> Found:
     status = siem.search_status(job)
     said = "; ".join(status.messages)
     match status.phase:
         case SearchPhase.RUNNING:
-            if elapsed_s > SEARCH_S:
+            if elapsed_s > limit_s:
                 siem.cancel_search(job)
-                raise StepFailed("timeout", f"the search ran for more than {SEARCH_S:.0f} s")
+                raise StepFailed("timeout", f"the search ran for more than {limit_s:.0f} s")
             raise NotYet(0.2 if elapsed_s < 1 else 2.0)
         case SearchPhase.FAILED | SearchPhase.LOST:
             raise StepFailed("rejected", f"the search {status.phase}: {said or 'no reason given'}")

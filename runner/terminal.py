@@ -34,8 +34,13 @@ def _block(block: Block) -> list[str]:
 
 
 def _wrapped(text: str, bullet: str) -> list[str]:
+    # Never at a hyphen: an address or a name is to be read, and copied, whole.
     return textwrap.wrap(
-        text, WIDTH, initial_indent=bullet, subsequent_indent=" " * len(bullet)
+        text,
+        WIDTH,
+        initial_indent=bullet,
+        subsequent_indent=" " * len(bullet),
+        break_on_hyphens=False,
     ) or [bullet]
 
 

@@ -61,9 +61,11 @@ def assessment_blocks(judged: Assessment | None) -> list[Block]:
     """The judgement with its reasons, for and against."""
     if judged is None:
         return [Paragraph(text="Assessment: none yet.")]
-    blocks: list[Block] = [
-        Paragraph(text=f"Assessment: {judged.assessment} (score {judged.score}). {judged.summary}")
-    ]
+    said = f"Assessment: {judged.assessment}, score {judged.score} of 100."
+    # Most often the summary is the gravest reason, word for word; once is enough.
+    if all(reason.text != judged.summary for reason in judged.reasons):
+        said = f"{said} {judged.summary}"
+    blocks: list[Block] = [Paragraph(text=said)]
     for title, chosen in (
         ("Speaks for an attack", [r for r in judged.reasons if r.weight > 0]),
         ("Speaks against", [r for r in judged.reasons if r.weight <= 0]),

@@ -48,5 +48,6 @@ def read(work: Work, name: str, send: Callable[[float], Any]) -> Awaitable[Any]:
         send=send,
         again_s=step.timeout_s or 300.0,
         attempts=step.retry.max if step.retry else 1,
+        wait_s=step.retry.wait_s if step.retry else None,
     )
     return work.ctx.call(f"{work.path}#{name}", call)
