@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 from msgspec import Struct
@@ -59,7 +60,9 @@ def run_demo(arguments: argparse.Namespace, clock: Clock) -> Result:
     world = start_all(state / "world", clock)
     try:
         write_config(state, world)
-        say(f"Emulated Splunk, Falcon, Slack and Jira are up, as {state}/config.yaml says")
+        say(
+            f"Emulated Splunk, Falcon, Slack and Jira are up, as {arguments.state}/config.yaml says"
+        )
         config = load_config(state / "config.yaml", os.environ)
         journal = Journal(config.state_dir, clock, actor="demo")
         try:
@@ -71,7 +74,7 @@ def run_demo(arguments: argparse.Namespace, clock: Clock) -> Result:
             journal.close()
     finally:
         world.stop()
-    say(_ending(data, state))
+    say(_ending(data, arguments.state))
     is_good = not story.errors and not story.needs
     return Result(code=0 if is_good else 1, data=data, text="")
 
@@ -100,7 +103,7 @@ class _Person:
         if approval.card is None or approval.message is None:
             return
         self._say(f"\n── In Slack, channel {CHANNEL} " + "─" * 40)
-        self._say(approval.card.fallback)
+        # Its heading is the line that a phone shows.
         self._say(text_of(approval.card.body))
         emoji = self._choose(approval)
         if emoji is None:
@@ -252,6 +255,11 @@ def _summary(journal: Journal, story: Story, duration_s: float) -> dict[str, Any
     }
 
 
+def _own_name() -> str:
+    """How the user can start this program again."""
+    return "stockade" if which("stockade") else sys.argv[0]
+
+
 def _ending(data: dict[str, Any], state: Path) -> str:
     isolated = (
         ", ".join(f"{row['hostname']} ({row['state']})" for row in data["isolated"]) or "nobody"
@@ -262,6 +270,7 @@ def _ending(data: dict[str, Any], state: Path) -> str:
         f"{data['approvals']} questions; isolated: {isolated}; ticket {data['ticket']}",
         *data["errors"],
         *data["needs"],
-        f"Look around:  stockade cases -c {state}/config.yaml   (also show, status, audit verify)",
+        f"Look around:  {_own_name()} cases -c {state}/config.yaml",
+        "              (also show, status, audit verify)",
     ]
     return "\n".join(lines)
