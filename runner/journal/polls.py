@@ -61,16 +61,3 @@ def last_canary_at(tx: Tx, search: str) -> datetime | None:
 
 def set_canary(tx: Tx, search: str, at: datetime) -> None:
     tx.set_meta(f"canary:{search}", at.isoformat())
-
-
-def count(tx: Tx, search: str) -> int:
-    """How many polls of a search there were."""
-    return int(tx.one("select count(*) from poll where search = ?", search)[0])
-
-
-def since(tx: Tx, search: str, count: int) -> list[Poll]:
-    """The polls of a search after its first `count`."""
-    rows = tx.all(
-        "select body from poll where search = ? order by n limit -1 offset ?", search, count
-    )
-    return [msgspec.json.decode(row[0], type=Poll) for row in rows]
