@@ -212,8 +212,8 @@ def _once(told: set[str], say: Callable[[str], None], line: str) -> None:
 
 
 def _summary(journal: Journal, story: Story, duration_s: float) -> dict[str, Any]:
-    """The object that `--json` prints. `hits` (new ones), `cases`, `approvals`, `writes` count this start;
-    the rest is what the folder holds by now."""
+    """The object that `--json` prints. `hits` (not known before), `cases`, `approvals`, `writes`
+    count this start; the rest is what the folder holds by now."""
     with journal.read() as tx:
         found = cases.every(tx)
         steps = [
