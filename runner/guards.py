@@ -112,7 +112,10 @@ def budget(facts: Facts) -> GuardAnswer:
     if not facts.fleet_size:
         return _answer("budget", Ruling.DENY, "the size of the fleet is not known")
     standing = facts.isolated_now + facts.reserved
-    most = max(1, int(facts.fleet_size * facts.fleet_percent / 100))
+    most = int(facts.fleet_size * facts.fleet_percent / 100)
+    if facts.fleet_percent > 0:
+        # A small fleet may lose one device; only zero percent means none at all.
+        most = max(1, most)
     if standing > most:
         return _answer(
             "budget",

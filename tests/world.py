@@ -39,6 +39,7 @@ from runner.journal.records import (
     ApprovalState,
     Case,
     LedgerRow,
+    LedgerState,
     Run,
     StepResult,
 )
@@ -48,12 +49,12 @@ from runner.service import Service, Tick
 from tests.fake_clock import FakeClock
 from tests.world_settings import (
     HOST,
-    MALICIOUS,
     NO,
     PROTECTED,
     RESPONDER_A,
     USER,
     YES,
+    malicious,
     merged,
     settings,
 )
@@ -188,11 +189,12 @@ class World:
         self,
         host: str = HOST,
         user: str = USER,
-        cmdline: str = MALICIOUS,
+        cmdline: str | None = None,
         age_s: float = 20.0,
         **more: Any,
     ) -> Row:
-        """A wmic start that the saved search finds in the next tick."""
+        """A wmic start that the saved search finds in the next tick; a minute goes by before it."""
+        self.clock.advance(60)
         number = next(self._numbers)
         raw = {
             "Channel": "Microsoft-Windows-Sysmon/Operational",
@@ -201,7 +203,7 @@ class World:
             "User": user,
             "Image": r"C:\Windows\System32\wbem\WMIC.exe",
             "OriginalFileName": "wmic.exe",
-            "CommandLine": cmdline,
+            "CommandLine": cmdline or malicious(host),
             "ParentCommandLine": "cmd.exe",
             "ParentImage": r"C:\Windows\System32\cmd.exe",
             "ProcessGuid": f"{{00000000-0000-4000-8000-{number:012x}}}",
@@ -338,6 +340,10 @@ class World:
         with self.journal.read() as tx:
             found = [row for row in ledger.every(tx) if row.device.hostname == host]
         return found[0] if found else None
+
+    def isolation_state(self, host: str = HOST) -> LedgerState | None:
+        row = self.isolation(host)
+        return None if row is None else row.state
 
     # -- Jira --------------------------------------------------------------------------------------
 

