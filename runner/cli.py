@@ -91,7 +91,7 @@ def build_parser() -> argparse.ArgumentParser:
     status.add_argument("--max-age", type=_duration, metavar="5m", help="exit 1 when dead or blind")
     arm = command("arm", "allow acting on the alerts that come from now on")
     arm.add_argument("--reason", required=True)
-    pause = command("pause", "store hits, and do nothing else")
+    pause = command("pause", "go on storing hits, and let no run go on")
     pause.add_argument("--reason", required=True)
     command("resume", "end a pause")
     release = command("release", "ask to let an isolated device back on the network")
@@ -131,22 +131,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     level = logging.INFO if arguments.verbose else logging.ERROR
     logging.basicConfig(level=level, handlers=[handler])
     try:
-        result = _dispatch(arguments)
+        return _print(_dispatch(arguments), is_json=arguments.json)
     except BrokenPipeError:
+        # Whoever read the output has gone; Python would complain once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
         print("stopped; everything that was done is in the journal", file=sys.stderr)
         return 130
-    return _print(result, is_json=arguments.json)
 
 
 def _print(result: Result, *, is_json: bool) -> int:
     if is_json:
-        print(json.dumps(result.data, indent=2))
+        print(json.dumps(result.data, indent=2), flush=True)
     elif result.text:
         # Evidence reaches this text: whatever it holds, it moves no cursor and forges no line.
         text = visible(result.text, keep_newlines=True)
-        print(text, file=sys.stdout if result.code in (0, 3) else sys.stderr)
+        print(text, file=sys.stdout if result.code in (0, 3) else sys.stderr, flush=True)
     return result.code
 
 

@@ -57,7 +57,7 @@ def arm(service: Service, actor: str, reason: str) -> Result:
 def pause(journal: Journal, actor: str, reason: str) -> Result:
     with journal.write(actor) as tx:
         arming.pause(tx, actor, reason)
-    text = "paused: hits are stored, and nothing else is done before stockade resume"
+    text = "paused: hits are stored, and no run goes on before stockade resume"
     return Result(code=0, data={"paused": reason}, text=text)
 
 
