@@ -10,9 +10,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from connectors.document import Block, Bullets, Code, Document, Heading, Paragraph, Table, shorten
 from runner.card_text import decision_sentence
 from runner.config import Mode
+from runner.guards import GuardAnswer, Ruling, denials, strictest
 from runner.journal import Tx, approvals, cases, ledger, runs
 from runner.journal.records import (
     Approval,
@@ -43,7 +46,7 @@ def case_document(tx: Tx, case: Case, mode: Mode) -> Document:
     if alert.cmdline:
         blocks.append(Code(text=shorten(alert.cmdline, CMDLINE_SHOWN)))
     blocks.append(facts_table(case, alert))
-    blocks += _containment_blocks(tx, case, asked)
+    blocks += _containment_blocks(tx, case, asked, steps)
     blocks += _spread_blocks(steps)
     blocks += _unchecked_blocks(steps)
     blocks += _timeline_blocks(case, asked, ledger.of_case(tx, case.id), steps)
@@ -71,10 +74,16 @@ def state_of(tx: Tx, case: Case) -> str:
     return "; ".join(parts) or case.status.value
 
 
-def _containment_blocks(tx: Tx, case: Case, asked: Sequence[Approval]) -> list[Block]:
+def _containment_blocks(
+    tx: Tx,
+    case: Case,
+    asked: Sequence[Approval],
+    steps: Sequence[tuple[Run, list[StepResult]]],
+) -> list[Block]:
     blocks: list[Block] = [Heading(text="Containment")]
     rows = ledger.of_case(tx, case.id)
     items = [f"{row.device.hostname} ({row.device.device_id}): {_ledger_text(row)}" for row in rows]
+    items += _unasked(steps)
     blocks.append(Bullets(items=tuple(items) or ("no device is isolated through this case",)))
     for approval in asked:
         blocks.append(Paragraph(text=f"Question {approval.code}: {decision_sentence(approval)}"))
@@ -90,6 +99,34 @@ def _containment_blocks(tx: Tx, case: Case, asked: Sequence[Approval]) -> list[B
         names = " or ".join(sorted({row.device.hostname for row in rows}))
         blocks.append(Paragraph(text=f"To undo: stockade release {names} --reason …"))
     return blocks
+
+
+def _unasked(steps: Sequence[tuple[Run, list[StepResult]]]) -> list[str]:
+    """Why nobody was asked about a device: a guard denied it, or the runner only observes."""
+    lines: list[str] = []
+    for _, found in steps:
+        names = _device_names(found)
+        for step in found:
+            if "#rule." not in step.key or not step.value:
+                continue
+            for device_id, given in step.value["answers"].items():
+                answers = msgspec.convert(given, list[GuardAnswer])
+                name = names.get(device_id, device_id)
+                if strictest(answers) is Ruling.DENY:
+                    lines.append(f"{name}: NOT asked about, guards deny it: {denials(answers)}")
+                elif step.value["mode"] == Mode.OBSERVE:
+                    lines.append(f"{name}: observed only; people would have been asked")
+    return list(dict.fromkeys(lines))
+
+
+def _device_names(found: Sequence[StepResult]) -> dict[str, str]:
+    return {
+        device["device_id"]: device["hostname"]
+        for step in found
+        if step.key.endswith("#target") and step.value
+        for target in step.value
+        for device in target["devices"]
+    }
 
 
 def _ledger_text(row: LedgerRow) -> str:
