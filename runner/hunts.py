@@ -34,6 +34,9 @@ EVENT_MARGIN = timedelta(minutes=2)
 MOST_ROWS = 1000
 SEARCH_S = 120.0
 """How long a hunt may run before it counts as not searched."""
+MOST_STARTS = 3
+"""How often one search is started: its job may be gone after a crash, freed before its rows were
+kept, or after an outage."""
 
 
 class Found(Struct, frozen=True, kw_only=True):
@@ -49,23 +52,35 @@ async def search(
 ) -> Found:
     """Run one event query to its end, for `limit_s` at the most. A refusal or an outage is a gap,
     not an error."""
+    try:
+        for again in ("", *(f".{n}" for n in range(1, MOST_STARTS))):
+            start, rows = f"{key}#start{again}", f"{key}#rows{again}"
+            found = await _searched(ctx, start, rows, siem, query, limit_s)
+            if found is not None:
+                return found
+    except StepFailed as failed:
+        return Found(gap=f"not searched: {failed.text}", was_run=False)
+    return Found(gap=f"not searched: the SIEM lost the search {MOST_STARTS} times", was_run=False)
+
+
+async def _searched(
+    ctx: Context, start_key: str, rows_key: str, siem: Siem, query: EventQuery, limit_s: float
+) -> Found | None:
+    """One search from start to rows; None when the SIEM no longer knows it."""
 
     def start(_elapsed_s: float) -> SearchJob:
         return siem.start_event_query(query)
 
-    def fetch(elapsed_s: float) -> Found:
+    def fetch(elapsed_s: float) -> Found | None:
         return _fetch(siem, job, elapsed_s, limit_s)
 
-    try:
-        begun = await ctx.call(f"{key}#start", Call(name="hunt", send=start, again_s=limit_s))
-        job = msgspec.convert(begun, SearchJob)
-        rows = await ctx.call(f"{key}#rows", Call(name="hunt", send=fetch, again_s=limit_s))
-    except StepFailed as failed:
-        return Found(gap=f"not searched: {failed.text}", was_run=False)
-    return msgspec.convert(rows, Found)
+    begun = await ctx.call(start_key, Call(name="hunt", send=start, again_s=limit_s))
+    job = msgspec.convert(begun, SearchJob)
+    rows = await ctx.call(rows_key, Call(name="hunt", send=fetch, again_s=limit_s))
+    return msgspec.convert(rows, Found | None)
 
 
-def _fetch(siem: Siem, job: SearchJob, elapsed_s: float, limit_s: float) -> Found:
+def _fetch(siem: Siem, job: SearchJob, elapsed_s: float, limit_s: float) -> Found | None:
     status = siem.search_status(job)
     said = "; ".join(status.messages)
     match status.phase:
@@ -74,7 +89,9 @@ def _fetch(siem: Siem, job: SearchJob, elapsed_s: float, limit_s: float) -> Foun
                 siem.cancel_search(job)
                 raise StepFailed("timeout", f"the search ran for more than {limit_s:.0f} s")
             raise NotYet(0.2 if elapsed_s < 1 else 2.0)
-        case SearchPhase.FAILED | SearchPhase.LOST:
+        case SearchPhase.LOST:
+            return None
+        case SearchPhase.FAILED:
             raise StepFailed("rejected", f"the search {status.phase}: {said or 'no reason given'}")
     rows = tuple(islice(siem.fetch_rows(job, status.row_count), MOST_ROWS + 1))
     siem.cancel_search(job)
