@@ -80,7 +80,11 @@ def build_parser() -> argparse.ArgumentParser:
         return commands.add_parser(name, help=text, description=text, parents=[common])
 
     run = command("run", "do one tick: poll, decide, advance, follow up (for cron)")
-    run.add_argument("--detailed-exit-code", action="store_true")
+    run.add_argument(
+        "--detailed-exit-code",
+        action="store_true",
+        help="exit 3 while people are waited for, 4 when a person is needed",
+    )
     command("serve", "tick until stopped (for a service)")
     command("check", "try each permission that the configuration needs, changing nothing")
     lint = command("lint", "prove playbooks without running them; the shipped ones by default")
