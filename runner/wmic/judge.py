@@ -24,8 +24,8 @@ SCORES = {
 WEIGHTS = {
     AssessmentKind.BENIGN: -40,
     AssessmentKind.UNKNOWN: 0,
-    AssessmentKind.SUSPICIOUS: 30,
-    AssessmentKind.MALICIOUS: 60,
+    AssessmentKind.SUSPICIOUS: 60,
+    AssessmentKind.MALICIOUS: 90,
 }
 _ORDER = (
     AssessmentKind.BENIGN,
