@@ -30,6 +30,8 @@ from runner.journal.records import (
 from runner.votes import Outcome
 
 PLAN_VERSION = 1
+CLOCK_SLACK = timedelta(minutes=2)
+"""How far a clock may be corrected backwards before what it measured counts no more."""
 NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "keycap_ten")
 YES = Choice(name="approve", emoji="white_check_mark", label="approve")
 NO = Choice(name="deny", emoji="x", label="deny")
@@ -194,10 +196,8 @@ def settle(tx: Tx, approval: Approval, outcome: Outcome) -> Approval:
     if current.state not in (ApprovalState.POSTING, ApprovalState.OPEN):
         return current
     now = tx.clock.now()
-    if outcome.state is ApprovalState.APPROVED and (
-        current.expires_at is None or now >= current.expires_at
-    ):
-        outcome = Outcome(state=ApprovalState.EXPIRED, by=())
+    if outcome.state is ApprovalState.APPROVED:
+        outcome = _in_time(current, outcome, now)
     items = tuple(
         msgspec.structs.replace(item, vetoed_by=outcome.vetoed.get(item.device.device_id))
         for item in current.items
@@ -223,6 +223,16 @@ def settle(tx: Tx, approval: Approval, outcome: Outcome) -> Approval:
     runs.wake(tx, settled.run_id)
     cases.revise(tx, settled.case_id)
     return settled
+
+
+def _in_time(current: Approval, outcome: Outcome, now: datetime) -> Outcome:
+    """A yes as it stands at this moment; a clock that was set back proves no time at all."""
+    if current.expires_at is None or now >= current.expires_at:
+        return Outcome(state=ApprovalState.EXPIRED, by=())
+    if current.opened_at is not None and now < current.opened_at - CLOCK_SLACK:
+        why = "the clock went back behind the question"
+        return Outcome(state=ApprovalState.VOID, by=(), why=why)
+    return outcome
 
 
 def _settle_subjects(tx: Tx, settled: Approval) -> None:
@@ -278,5 +288,6 @@ def still_valid(approval: Approval, now: datetime) -> bool:
     return (
         approval.state is ApprovalState.APPROVED
         and approval.decided_at is not None
+        and approval.decided_at - CLOCK_SLACK <= now
         and now < approval.decided_at + timedelta(seconds=approval.expires_s)
     )

@@ -21,8 +21,8 @@ from connectors.document import (
 )
 from connectors.model import Alert, Card, Device
 from runner.config import Mode
-from runner.journal import Tx, cases
-from runner.journal.records import Approval, ApprovalState, Case, ChoiceRole, LedgerRow
+from runner.journal import Tx, cases, ledger
+from runner.journal.records import Approval, ApprovalState, Case, ChoiceRole
 from runner.wording import (
     CMDLINE_SHOWN,
     LEDGER_WORDS,
@@ -126,10 +126,11 @@ def _device_table(devices: Sequence[Device]) -> Table:
     return Table(header=header, rows=rows)
 
 
-def locked_card(approval: Approval, asked: Card, ledger_rows: Sequence[LedgerRow]) -> Card:
+def locked_card(tx: Tx, approval: Approval, asked: Card) -> Card:
     """What the card shows once it takes no more answers; `asked` is what it showed before."""
     decided = decision_sentence(approval)
-    rows = [f"{row.device.hostname}: {LEDGER_WORDS[row.state]}" for row in ledger_rows]
+    found = [ledger.find(tx, item.device.subject) for item in approval.items]
+    rows = [f"{row.device.hostname}: {LEDGER_WORDS[row.state]}" for row in found if row is not None]
     blocks: list[Block] = [Heading(text=decided)]
     if rows:
         blocks.append(Bullets(items=tuple(rows)))

@@ -23,7 +23,7 @@ from runner.approvals import expire, make_void, settle
 from runner.config import Config, Mode
 from runner.context import Call, StepFailed, Suspended
 from runner.effects import Effects
-from runner.journal import Journal, approvals, cases, ledger, runs
+from runner.journal import Journal, approvals, cases, runs
 from runner.journal.records import Approval, ApprovalState, StepStatus, Vote
 from runner.roles import Roles
 from runner.votes import Electorate, tally, votes_of
@@ -83,9 +83,6 @@ class Cards:
 
     # -- asking ------------------------------------------------------------------------------------
 
-    def _mode(self) -> Mode:
-        return self._config.mode
-
     def _post(self, approval: Approval) -> None:
         """Build the card, post it, put the choices under it; then the question is open."""
         card = self._built(approval)
@@ -125,7 +122,7 @@ class Cards:
             expires_at = tx.clock.now() + timedelta(seconds=approval.expires_s)
             timed = msgspec.structs.replace(approval, expires_at=expires_at)
             card = card_text.card(
-                tx, timed, self._mode(), self._accounts(self._config.approvals.mention)
+                tx, timed, self._config.mode, self._accounts(self._config.approvals.mention)
             )
             approvals.save(tx, msgspec.structs.replace(timed, card=card))
         return card
@@ -174,6 +171,7 @@ class Cards:
         self._answer(approval, votes)
         if outcome is None:
             self._remind(approval)
+            self._tell_notes(approval)
 
     def _electorate(self, approval: Approval, reading: CardReading) -> Electorate:
         """Look up, live, each account that answered and could be an approver's."""
@@ -224,14 +222,12 @@ class Cards:
 
     def _close(self, approval: Approval) -> None:
         """Lock the card at once, tell the thread, and close when there is nothing more to tell."""
-        message, card = approval.message, self._locked(approval)
-        if message is not None and card is not None:
-            self._perform(
-                approval, "lock", "update_card", lambda: self._roles.chat.update_card(message, card)
-            )
-            self._reply(approval, "decided", card_text.decision_sentence(approval) + ".")
-            for place, note in enumerate(approval.notes):
-                self._reply(approval, f"note.{place}", note)
+        lost: StepFailed | None = None
+        try:
+            self._lock(approval)
+        except StepFailed as failed:
+            # The card or its channel is gone: that is told once, and then there is nobody to tell.
+            lost = failed
         with self._journal.write() as tx:
             current = approvals.read(tx, approval.id)
             is_told = len(current.notes) == len(approval.notes)
@@ -239,21 +235,26 @@ class Cards:
                 current.decided_at is not None
                 and tx.clock.now() - current.decided_at > CLOSES_AFTER
             )
-            if is_told and (is_old or not self._is_moving(current)):
+            # An approved call that is still to be sent keeps its card.
+            if lost is not None or (is_told and (is_old or current.due_at is None)):
                 approvals.save(tx, msgspec.structs.replace(current, closed=True))
+        if lost is not None:
+            raise lost
 
-    def _is_moving(self, approval: Approval) -> bool:
-        """Is an approved call still to be sent?"""
-        return approval.due_at is not None
-
-    def _locked(self, approval: Approval) -> Card | None:
-        if approval.card is None:
-            return None
+    def _lock(self, approval: Approval) -> None:
+        message, asked = approval.message, approval.card
+        if message is None or asked is None:
+            return
         with self._journal.read() as tx:
-            rows = [ledger.find(tx, item.device.subject) for item in approval.items]
-        return card_text.locked_card(
-            approval, approval.card, [row for row in rows if row is not None]
-        )
+            locked = card_text.locked_card(tx, approval, asked)
+        chat = self._roles.chat
+        self._perform(approval, "lock", "update_card", lambda: chat.update_card(message, locked))
+        self._reply(approval, "decided", card_text.decision_sentence(approval) + ".")
+        self._tell_notes(approval)
+
+    def _tell_notes(self, approval: Approval) -> None:
+        for place, note in enumerate(approval.notes):
+            self._reply(approval, f"note.{place}", note)
 
     # -- effects -----------------------------------------------------------------------------------
 
