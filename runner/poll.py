@@ -15,7 +15,15 @@ from itertools import islice
 import msgspec
 
 from connectors.errors import ConnectorError, OutcomeUnknown
-from connectors.model import Alert, Clock, Row, SearchPhase, SearchStatus, Window
+from connectors.model import (
+    Alert,
+    Clock,
+    Row,
+    SearchJob,
+    SearchPhase,
+    SearchStatus,
+    Window,
+)
 from connectors.siem.splunk.window import (
     can_halve,
     halve,
@@ -27,7 +35,7 @@ from runner.config import Config, SearchConfig
 from runner.journal import Journal, Tx, polls
 from runner.journal.records import Poll, PollJob
 from runner.roles import Roles
-from runner.routing import Admission
+from runner.routing import Admission, Unrouted
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +44,9 @@ ROWS_AT_ONCE = 1000
 JOB_LIVES = timedelta(minutes=10)
 LOOK_DELAYS_S = (0.1, 0.2, 0.4, 0.8, 1.5)
 CANARY_WINDOW_S = 86400
+MOST_LOSSES = 3
+"""How often one poll starts a search again whose job the SIEM forgot: behind a balancer that sends
+each call to another search head it forgets every one."""
 
 Admit = Callable[[Tx, SearchConfig, Alert], Admission]
 
@@ -53,6 +64,7 @@ class Poller:
         self._admit = admit
         self._looks: dict[str, int] = {}
         self._due: dict[str, datetime] = {}
+        self._losses: dict[str, int] = {}
         self.errors: dict[str, str] = {}
         """Search → why its poll in this round was not whole."""
 
@@ -60,6 +72,7 @@ class Poller:
         """Ask for one poll of every search."""
         now = self._clock.now()
         self.errors = {}
+        self._losses = {}
         for search in self._config.searches.values():
             self._due[search.name] = now
             if self._canary_is_due(search):
@@ -77,7 +90,7 @@ class Poller:
             search = self._config.searches[name]
             try:
                 self._turn(search, key, is_canary=bool(canary))
-            except ConnectorError as fault:
+            except (ConnectorError, Unrouted) as fault:
                 self._give_up(search, key, str(fault))
 
     def _canary_is_due(self, search: SearchConfig) -> bool:
@@ -96,7 +109,7 @@ class Poller:
             self._start(search, key, self._window(search, is_canary=is_canary))
             return
         if self._clock.now() - started.job.started_at > JOB_LIVES:
-            self._roles.siem.cancel_search(started.job)
+            self._free(started.job)
             self._give_up(search, key, "the search did not end within ten minutes")
             return
         status = self._roles.siem.search_status(started.job)
@@ -104,12 +117,12 @@ class Poller:
             case SearchPhase.RUNNING:
                 self._look_later(key)
             case SearchPhase.LOST:
-                self._start(search, key, started.window, started.rest)
+                self._start_lost(search, key, started)
             case SearchPhase.FAILED:
-                self._roles.siem.cancel_search(started.job)
+                self._free(started.job)
                 self._give_up(search, key, "; ".join(status.messages) or "the search failed")
             case SearchPhase.TRUNCATED if can_halve(started.window) and not is_canary:
-                self._roles.siem.cancel_search(started.job)
+                self._free(started.job)
                 self._start(search, key, *_split(started))
             case _ if is_canary:
                 self._hear_canary(search, started, status)
@@ -153,6 +166,23 @@ class Poller:
             polls.set_job(tx, key, begun)
         self._looks[key] = 0
         self._look_later(key)
+
+    def _start_lost(self, search: SearchConfig, key: str, lost: PollJob) -> None:
+        """Ask the same window again, but not without end."""
+        losses = self._losses.get(key, 0) + 1
+        self._losses[key] = losses
+        if losses > MOST_LOSSES:
+            why = f"the SIEM forgot {losses} searches in a row; do all calls reach one search head?"
+            self._give_up(search, key, why)
+            return
+        self._start(search, key, lost.window, lost.rest)
+
+    def _free(self, job: SearchJob) -> None:
+        """Give a job's slot back. One that stays ends by itself: no reason to call a poll bad."""
+        try:
+            self._roles.siem.cancel_search(job)
+        except ConnectorError as fault:
+            log.info("job sid=%s is left to end by itself: %s", job.sid, fault)
 
     def _look_later(self, key: str) -> None:
         looks = self._looks.get(key, 0)
@@ -203,7 +233,7 @@ class Poller:
                 poll = self._store(tx, search, started.window, chunk, poll)
                 if is_last:
                     self._finish(tx, search, started, poll, is_whole=is_whole)
-        self._roles.siem.cancel_search(started.job)
+        self._free(started.job)
         del self._due[search.name]
         if not is_whole:
             self.errors[search.name] = f"incomplete: {said}"
@@ -250,7 +280,7 @@ class Poller:
 
     def _hear_canary(self, search: SearchConfig, started: PollJob, status: SearchStatus) -> None:
         key = _canary(search.name)
-        self._roles.siem.cancel_search(started.job)
+        self._free(started.job)
         if not status.row_count:
             why = "the canary search found nothing: the runner is blind, not quiet"
             self._give_up(search, key, why)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from runner.journal.records import Run, RunStatus
 
 if TYPE_CHECKING:
     from runner.playbook import Playbook
+    from runner.yaml_reader import Fault
 
 
 class Admission(StrEnum):
@@ -23,6 +25,11 @@ class Admission(StrEnum):
     KNOWN = "known"
 
 
+class Unrouted(Exception):
+    """No run can be started for a hit, because of its playbook. One sentence: which, why, how to
+    mend it."""
+
+
 class Routing:
     """Admits alerts. Playbooks are read when the first new alert needs them."""
 
@@ -31,18 +38,27 @@ class Routing:
         self._playbooks: dict[str, Playbook] = {}
 
     def playbook(self, name: str) -> Playbook:
-        """Errors: `PlaybookFaults`; `KeyError` for a name that is nowhere."""
+        """Errors: `Unrouted` for one that is nowhere or cannot be read; it is read anew next
+        time."""
         # Imported here, as below: a poll that finds nothing reads no playbook and no row.
         from runner.catalogue import CATALOGUE
-        from runner.playbook import find_playbook, read_playbook
+        from runner.playbook import PlaybookFaults, find_playbook, read_playbook
 
         if name not in self._playbooks:
-            text, file = find_playbook(name, self._config.playbook_dir)
-            self._playbooks[name] = read_playbook(text, file, CATALOGUE)
+            try:
+                text, file = find_playbook(name, self._config.playbook_dir)
+                self._playbooks[name] = read_playbook(text, file, CATALOGUE)
+            except KeyError:
+                raise Unrouted(_unjudged(name, "it is nowhere; look at playbook_dir")) from None
+            except (OSError, UnicodeDecodeError) as error:
+                raise Unrouted(_unjudged(name, f"its file cannot be read: {error}")) from None
+            except PlaybookFaults as refused:
+                raise Unrouted(_unjudged(name, _first_of(refused.faults))) from None
         return self._playbooks[name]
 
     def admit(self, tx: Tx, search: SearchConfig, alert: Alert) -> Admission:
-        """Store an alert once: in the case that takes it, or in a new one with its own run."""
+        """Store an alert once: in the case that takes it, or in a new one with its own run.
+        Errors: `Unrouted`; nothing of the transaction may be kept then."""
         from runner.alerts import case_key
         from runner.hostname import normalise_host
 
@@ -59,6 +75,15 @@ class Routing:
         cases.add_alert(tx, alert, case.id)
         start_run(tx, case.id, alert.id, self.playbook(search.playbook))
         return Admission.NEW
+
+
+def _unjudged(name: str, why: str) -> str:
+    return f"hits are not judged, and asked for again, because of the playbook {name}: {why}"
+
+
+def _first_of(faults: Sequence[Fault]) -> str:
+    more = f" (and {len(faults) - 1} more: run stockade lint)" if len(faults) > 1 else ""
+    return f"{faults[0]}{more}"
 
 
 def start_run(
