@@ -142,7 +142,7 @@ def test_every_make_target_in_the_docs_exists() -> None:
 def test_every_stockade_command_in_the_docs_exists() -> None:
     unknown = []
     for name, line in typed_lines():
-        found = re.match(r"(?:\S*/)?stockade((?: +[a-z][a-z-]*)*)(.*)", line)
+        found = re.match(r"(?:\S*/)?stockade(?!\S)((?: +[a-z][a-z-]*)*)(.*)", line)
         if found and not is_command(found[1].split(), found[2]):
             unknown.append(f"{name}: {line}")
     assert unknown == []
