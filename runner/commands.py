@@ -13,7 +13,7 @@ from runner.context import Target
 from runner.effects import plain
 from runner.hostname import is_same_host
 from runner.journal import Journal, Tx, cases, ledger, runs
-from runner.journal.records import LedgerRow
+from runner.journal.records import LIVE, LedgerRow
 from runner.playbook import read_playbook
 from runner.protected import read_protected
 from runner.resolve import Said, find_parked, resolve
@@ -79,7 +79,9 @@ def release(
         if holder not in rows[0].holders:
             text = f"{holder} does not hold {host}; its holders are {', '.join(rows[0].holders)}"
             return Result(code=2, data={"error": text}, text=text)
-        run_id = _start_release(tx, rows[0], holder, reason, requester(config, actor), case_id)
+        run_id = _asked_already(tx, rows[0], holder, is_whole=case_id is None) or _start_release(
+            tx, rows[0], holder, reason, requester(config, actor), case_id
+        )
     text = f"release of {host} is asked for under {holder}; the runner puts the question"
     return Result(code=0, data={"run": run_id, "case": holder}, text=text)
 
@@ -104,6 +106,16 @@ def requester(config: Config, actor: str) -> str:
         if person.os_user == actor:
             return person.name
     return f"login {actor}"
+
+
+def _asked_already(tx: Tx, row: LedgerRow, holder: str, *, is_whole: bool) -> str | None:
+    """The run that asks for the same release: a second one would ask people twice."""
+    for run in runs.of_case(tx, holder):
+        if run.status in LIVE and run.inputs.get("is_whole") is is_whole:
+            target = msgspec.convert(run.inputs["target"], Target)
+            if target.devices[0].subject == row.subject:
+                return run.id
+    return None
 
 
 def _start_release(

@@ -7,7 +7,7 @@ runs.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -27,6 +27,19 @@ class Suspended(BaseException):
         super().__init__(wait_on)
         self.wait_on = wait_on
         self.wake_at = wake_at
+
+
+def merged(waiting: Sequence[Suspended]) -> Suspended:
+    """One suspension for several branches: it wakes with the first of them."""
+    times = [suspended.wake_at for suspended in waiting if suspended.wake_at is not None]
+    kinds = {suspended.wait_on for suspended in waiting}
+    if kinds == {"person"}:
+        return Suspended("person")
+    if "subject" in kinds:
+        # So marked, it is woken as soon as the other run's question is settled.
+        return Suspended("subject", min(times, default=None))
+    wait_on = "time" if times else next(iter(sorted(kinds - {"person"})))
+    return Suspended(wait_on, min(times) if times else None)
 
 
 class StepFailed(Exception):

@@ -18,7 +18,7 @@ from connectors.model import Alert, Clock
 from runner.approvals import decision_of, open_question
 from runner.arming import standing_for
 from runner.config import Config, Mode
-from runner.context import Call, Decision, NotYet, Question, StepFailed, Suspended
+from runner.context import Call, Decision, NotYet, Question, StepFailed, Suspended, merged
 from runner.effects import Effects, plain, wait_after
 from runner.journal import Journal, approvals, cases, runs
 from runner.journal.records import (
@@ -90,7 +90,7 @@ class RunContext:
             except (StepFailed, Stopped) as ended:
                 results.append(ended)
         if waiting:
-            raise _merged(waiting)
+            raise merged(waiting)
         return results
 
     # -- reads -------------------------------------------------------------------------------------
@@ -190,16 +190,6 @@ class RunContext:
         value = {**step.value, "decided": plain(whole)}
         self._engine.effects.close(step, StepStatus.SUCCEEDED, value)
         return whole
-
-
-def _merged(waiting: list[Suspended]) -> Suspended:
-    """One suspension for several branches: it wakes with the first of them."""
-    times = [suspended.wake_at for suspended in waiting if suspended.wake_at is not None]
-    kinds = {suspended.wait_on for suspended in waiting}
-    if kinds == {"person"}:
-        return Suspended("person")
-    wait_on = "time" if times else next(iter(sorted(kinds - {"person"})))
-    return Suspended(wait_on, min(times) if times else None)
 
 
 class Engine:
