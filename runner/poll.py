@@ -283,6 +283,8 @@ class Poller:
         self._free(started.job)
         if not status.row_count:
             why = "the canary search found nothing: the runner is blind, not quiet"
+            with self._journal.write() as tx:
+                polls.set_canary(tx, search.name, None)
             self._give_up(search, key, why)
             return
         del self._due[key]

@@ -13,6 +13,9 @@ from runner.journal.store import Tx
 
 REPEAT_WINDOW = timedelta(hours=24)
 """A case takes repeats until this long without one."""
+MOST_LINKS = 20
+"""With so many of the newest cases on its host is a new one linked: a flood on one machine must not
+cost the square of its size."""
 
 
 def knows_alert(tx: Tx, alert_id: str) -> bool:
@@ -56,8 +59,8 @@ def open_case_with_key(tx: Tx, key: str) -> Case | None:
 
 
 def new_case(tx: Tx, alert: Alert, key: str, host: str | None) -> Case:
-    """Open a case for an alert, linked with the cases on the same host. Its id follows from the
-    alert, so that a repeat opens the same one."""
+    """Open a case for an alert, linked with the newest cases on the same host. Its id follows from
+    the alert, so that a repeat opens the same one."""
     now = tx.clock.now()
     case = Case(
         id="case-" + hashlib.sha256(f"{key}:{alert.id}".encode()).hexdigest()[:10],
@@ -82,7 +85,10 @@ def new_case(tx: Tx, alert: Alert, key: str, host: str | None) -> Case:
 def _on_host(tx: Tx, host: str | None) -> tuple[str, ...]:
     if host is None:
         return ()
-    return tuple(str(row[0]) for row in tx.all("select id from cases where host = ?", host))
+    rows = tx.all(
+        "select id from cases where host = ? order by last_at desc limit ?", host, MOST_LINKS
+    )
+    return tuple(str(row[0]) for row in rows)
 
 
 def add_repeat(tx: Tx, case: Case) -> Case:

@@ -54,10 +54,11 @@ def last(tx: Tx, search: str, *, ok_only: bool = False) -> Poll | None:
 
 
 def last_canary_at(tx: Tx, search: str) -> datetime | None:
-    """When the canary last sang for this search."""
+    """When the canary last sang for this search; None when it never did, or is silent now."""
     value = tx.meta(f"canary:{search}")
     return None if value is None else datetime.fromisoformat(value)
 
 
-def set_canary(tx: Tx, search: str, at: datetime) -> None:
-    tx.set_meta(f"canary:{search}", at.isoformat())
+def set_canary(tx: Tx, search: str, at: datetime | None) -> None:
+    """Note that the canary sang; None: that it did not, which counts at once."""
+    tx.set_meta(f"canary:{search}", None if at is None else at.isoformat())

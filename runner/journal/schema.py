@@ -21,7 +21,7 @@ create table cases (
   id text primary key, key text not null, host text, last_at real not null,
   revision integer not null, reported integer not null, body text not null) without rowid;
 create index cases_key on cases (key, last_at);
-create index cases_host on cases (host);
+create index cases_host on cases (host, last_at);
 create index cases_unreported on cases (id) where revision > reported;
 
 create table bundle (sha256 text primary key, name text not null, body text not null) without rowid;
