@@ -14,8 +14,8 @@ from runner.journal.store import Tx
 REPEAT_WINDOW = timedelta(hours=24)
 """A case takes repeats until this long without one."""
 MOST_LINKS = 20
-"""With so many of the newest cases on its host is a new one linked: a flood on one machine must not
-cost the square of its size."""
+"""A case names so many others on its host at most, the newest: a flood on one machine must not cost
+the square of its size."""
 
 
 def knows_alert(tx: Tx, alert_id: str) -> bool:
@@ -77,7 +77,8 @@ def new_case(tx: Tx, alert: Alert, key: str, host: str | None) -> Case:
     save(tx, case, revise=False)
     for other_id in case.linked:
         other = read(tx, other_id)
-        save(tx, msgspec.structs.replace(other, linked=(*other.linked, case.id)))
+        linked = (*other.linked, case.id)[-MOST_LINKS:]
+        save(tx, msgspec.structs.replace(other, linked=linked))
     tx.entry("case_opened", {"case": case.id, "alert": alert.id}, {"host": host})
     return case
 
