@@ -69,7 +69,7 @@ def _card_blocks(tx: Tx, approval: Approval, case: Case, alert: Alert, mode: Mod
     blocks.append(facts_table(case, alert))
     blocks.append(_device_table([item.device for item in approval.items]))
     blocks.append(Bullets(items=tuple(f"{i.device.hostname}: {i.proof}" for i in approval.items)))
-    blocks.append(Paragraph(text=_consequence(approval)))
+    blocks += [Paragraph(text=text) for text in _consequence(approval)]
     if case.assessment is None or approval.reason != case.assessment.summary:
         blocks.append(Paragraph(text=f"Reason: {approval.reason}"))
     blocks.append(Bullets(items=tuple(_answers(approval))))
@@ -85,14 +85,15 @@ def _card_blocks(tx: Tx, approval: Approval, case: Case, alert: Alert, mode: Mod
     return blocks
 
 
-def _consequence(approval: Approval) -> str:
+def _consequence(approval: Approval) -> list[str]:
     if approval.effect is Effect.RELEASE:
-        return "A yes lets the device back on the network at once."
-    return (
+        return ["A yes lets the device back on the network at once."]
+    hosts = [visible(item.device.hostname) for item in approval.items]
+    return [
         "A yes cuts the device off from every network but its EDR console, at once: its user's "
-        "work, remote sessions, shares and services on it stop. It is undone by: "
-        "stockade release HOST --reason …"
-    )
+        "work, remote sessions, shares and services on it stop.",
+        f"To undo: stockade release {hosts[0] if len(hosts) == 1 else 'HOST'} --reason …",
+    ]
 
 
 def _answers(approval: Approval) -> list[str]:

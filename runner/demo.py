@@ -141,6 +141,9 @@ def _play(service: Service, world: Emulators, person: _Person, say: Callable[[st
         say(armed.text)
     deadline = service.clock.monotonic() + LONGEST_S
     told: set[str] = set()
+    with journal.read() as tx:
+        # What an earlier start has told is no news.
+        _tell(tx, told, _silent)
     while service.clock.monotonic() < deadline:
         tick = service.tick(linger_s=6.0)
         story.needs, story.errors = tick.needs, tick.errors
