@@ -68,11 +68,16 @@ class FollowUp:
             ledger.save(tx, msgspec.structs.replace(current, due_at=now + timedelta(seconds=60)))
 
     def _compare(self, row: LedgerRow, fresh: Device) -> None:
-        is_release = row.state is LedgerState.RELEASE_REQUESTED
+        is_release = row.state is LedgerState.RELEASE_REQUESTED or (
+            row.state is LedgerState.UNKNOWN and LedgerState.RELEASE_REQUESTED in row.times
+        )
         with self._journal.write() as tx:
-            if fresh.state is IsolationState.CONTAINED and not is_release:
+            if fresh.state is IsolationState.CONTAINED and (
+                row.state is not LedgerState.RELEASE_REQUESTED
+            ):
                 verified(tx, row.subject, fresh, Effect.CONTAIN)
             elif fresh.state is IsolationState.NORMAL and is_release:
+                # Also a release that nobody knew the outcome of.
                 verified(tx, row.subject, fresh, Effect.RELEASE)
             elif fresh.state is IsolationState.NORMAL and row.state is LedgerState.UNKNOWN:
                 # Long after any request could land, the device's own record says: not contained.
