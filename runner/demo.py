@@ -103,7 +103,7 @@ class _Person:
             return
         self._say(f"\n── In Slack, channel {CHANNEL} " + "─" * 40)
         # Its heading is the line that a phone shows.
-        self._say(text_of(approval.card.body))
+        self._say(text_of(approval.card.body).lstrip("\n"))
         emoji = self._choose(approval)
         if emoji is None:
             return
