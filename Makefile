@@ -30,7 +30,7 @@ lock: $(VENV)/uv/bin/uv ## write both lock files anew (UPGRADE=--upgrade takes n
 	$(call compile,--extra build --extra test --constraint requirements.lock,requirements-test.lock)
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) build dist stockade.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) demo-state build dist stockade.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # One lock for every platform and each Python from 3.11 on.
 define compile

@@ -266,6 +266,7 @@ def _ending(data: dict[str, Any], state: Path) -> str:
         f"{data['approvals']} questions; isolated: {isolated}; ticket {data['ticket']}",
         *data["errors"],
         *data["needs"],
+        *([f"Played already; to play it anew: rm -r {state}"] if not data["hits"] else []),
         f"Look around:  {_own_name()} cases -c {state}/config.yaml",
         "              (also show, status, audit verify)",
     ]
