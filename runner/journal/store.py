@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -183,13 +184,16 @@ class Journal:
         """Become the one runner of this state folder; False when another process is.
 
         The kernel drops the lock with its owner, so there is no lease to tune and no dead owner.
-        Repeat: an owner stays one.
+        Repeat: an owner stays one. Errors: `JournalError`.
         """
         if self._lock_fd is not None:
             return True
         path = self.state_dir / "runner.lock"
         while True:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            except OSError as error:
+                raise JournalError(f"{path}: cannot be opened: {error.strerror}") from None
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -267,27 +271,39 @@ class Journal:
             raise JournalError(
                 f"{self.path}: {error}; nothing was written. Look at disk space and permissions"
             ) from None
+        except sqlite3.DatabaseError as error:
+            # Its subclasses, the one above apart, are faults of the program and stay what they are.
+            if type(error) is not sqlite3.DatabaseError:
+                raise
+            raise JournalError(f"{self.path}: {error}; restore it from a backup") from None
 
     # -- the chain ---------------------------------------------------------------------------------
 
     def note_head(self) -> None:
-        """Write the chain's head beside the journal, so that a lost or restored one is noticed."""
+        """Write the chain's head beside the journal, so that a lost or restored one is noticed.
+        Errors: `JournalError`; the head that was noted before stands then."""
         with self.read() as tx:
             seq, head = tx.head()
         path = self.state_dir / "head"
         fresh = path.with_suffix(".new")
-        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(fd, "w") as file:
-            file.write(f"{seq} {head}\n")
-        fresh.replace(path)
+        try:
+            fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(fd, "w") as file:
+                file.write(f"{seq} {head}\n")
+            fresh.replace(path)
+        except OSError as error:
+            raise JournalError(
+                f"{fresh}: cannot be written: {error.strerror}. Look at disk space and permissions"
+            ) from None
 
     def lost_since_head(self) -> str | None:
         """A sentence when the journal is not the one whose head was noted (lost or restored)."""
         try:
-            seq_text, _, head = (self.state_dir / "head").read_text().strip().partition(" ")
+            noted = (self.state_dir / "head").read_bytes().decode("ascii", "replace")
         except FileNotFoundError:
             return None
-        if not seq_text.isdigit():
+        seq_text, _, head = noted.strip().partition(" ")
+        if re.fullmatch(r"[0-9]{1,18}", seq_text) is None:
             return "the file head beside the journal is damaged"
         with self.read() as tx:
             row = tx.one("select sha256 from entry where seq = ?", int(seq_text))

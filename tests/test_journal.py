@@ -1,0 +1,456 @@
+"""What is written is wholly written, by the owner only, for the owner's eyes only; and what cannot
+be used says so in one sentence."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from runner.journal import Fenced, Journal, JournalError, schema
+from runner.journal.disk import NETWORK_FILE_SYSTEMS, file_system_of, mounts
+from tests.fake_clock import FakeClock
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def journal(folder: Path) -> Iterator[Journal]:
+    opened = Journal(folder, FakeClock())
+    yield opened
+    opened.close()
+
+
+def sentence_of(folder: Path) -> str:
+    """Why a journal cannot be opened."""
+    with pytest.raises(JournalError) as refused:
+        Journal(folder, FakeClock())
+    text = str(refused.value)
+    assert "\n" not in text
+    return text
+
+
+def python(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run code in a process of its own; `folder` and `clock` are there."""
+    head = f"""
+        from pathlib import Path
+        from runner.journal import *
+        from tests.fake_clock import FakeClock
+        folder, clock = Path({str(folder)!r}), FakeClock()
+    """
+    return subprocess.run(
+        [sys.executable, "-c", dedent(head) + dedent(code)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+# -- who may read it -------------------------------------------------------------------------------
+
+
+def test_journal_when_made_then_folder_and_files_are_for_the_owner_only(folder: Path) -> None:
+    before = os.umask(0)
+    try:
+        journal = Journal(folder, FakeClock())
+        journal.own()
+        with journal.write() as tx:
+            tx.entry("test", {})
+        journal.note_head()
+    finally:
+        os.umask(before)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    modes = {file.name: file.stat().st_mode & 0o777 for file in folder.iterdir()}
+    assert {"journal.db", "journal.db-wal", "journal.db-shm", "runner.lock", "head"} <= set(modes)
+    assert set(modes.values()) == {0o600}
+    journal.close()
+
+
+@pytest.mark.parametrize("mode", [0o750, 0o705, 0o701])
+def test_journal_when_others_may_enter_its_folder_then_it_is_refused(
+    folder: Path, mode: int
+) -> None:
+    folder.mkdir()
+    folder.chmod(mode)
+    assert f"others may read it (mode {mode:o}); run chmod 700" in sentence_of(folder)
+    assert not (folder / "journal.db").exists()
+
+
+def test_journal_when_its_folder_is_a_file_then_it_is_refused(folder: Path) -> None:
+    folder.write_text("")
+    assert "name another state_dir" in sentence_of(folder)
+
+
+# -- where it lies ---------------------------------------------------------------------------------
+
+
+MOUNTS = [
+    ("/", "ext4"),
+    ("/srv", "nfs4"),
+    ("/srv/local", "xfs"),
+    ("/srv/local/far", "fuse.sshfs"),
+    ("/srvx", "tmpfs"),
+]
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/var/lib/stockade", "ext4"),
+        ("/srv/stockade", "nfs4"),
+        ("/srv", "nfs4"),
+        ("/srv/local/stockade", "xfs"),
+        ("/srv/local/far/stockade", "fuse.sshfs"),
+        ("/srvx/stockade", "tmpfs"),
+    ],
+)
+def test_file_system_when_mounts_are_nested_then_the_innermost_counts(path: str, kind: str) -> None:
+    assert file_system_of(Path(path), MOUNTS) == kind
+
+
+def test_file_system_when_one_is_mounted_over_another_then_the_later_counts() -> None:
+    assert file_system_of(Path("/srv/x"), [*MOUNTS, ("/srv", "ext4")]) == "ext4"
+
+
+@pytest.mark.parametrize("kind", ["nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "ceph"])
+def test_file_system_when_it_is_reached_over_a_network_then_it_is_known_as_such(kind: str) -> None:
+    assert kind in NETWORK_FILE_SYSTEMS
+
+
+@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "overlay", "tmpfs", "zfs", ""])
+def test_file_system_when_it_is_local_or_unknown_then_it_is_taken(kind: str) -> None:
+    assert kind not in NETWORK_FILE_SYSTEMS
+
+
+def test_mounts_when_the_kernel_tells_them_then_the_root_is_among_them() -> None:
+    assert "/" in dict(mounts())
+
+
+# -- what it finds there ---------------------------------------------------------------------------
+
+
+def test_journal_when_written_by_a_newer_version_then_it_is_refused_and_not_touched(
+    folder: Path, journal: Journal
+) -> None:
+    journal.close()
+    with sqlite3.connect(journal.path) as db:
+        db.execute(f"pragma user_version = {schema.VERSION + 1}")
+    db.close()
+    assert f"newer Stockade (version {schema.VERSION + 1}); upgrade" in sentence_of(folder)
+    with sqlite3.connect(journal.path) as db:
+        assert db.execute("pragma user_version").fetchone() == (schema.VERSION + 1,)
+    db.close()
+
+
+@pytest.mark.parametrize("content", [b"not a database at all" * 100, b"SQLite format 3\0" * 300])
+def test_journal_when_the_file_is_something_else_then_one_sentence(
+    folder: Path, content: bytes
+) -> None:
+    folder.mkdir(mode=0o700)
+    (folder / "journal.db").write_bytes(content)
+    assert "journal.db" in sentence_of(folder)
+    assert (folder / "journal.db").read_bytes() == content, "nothing is written over it"
+
+
+def test_journal_when_a_page_is_damaged_then_reading_gives_one_sentence(
+    folder: Path, journal: Journal
+) -> None:
+    with journal.write() as tx:
+        for number in range(400):
+            tx.entry("filler", {"number": str(number)}, {"text": "x" * 200})
+    journal.close()
+    with journal.path.open("r+b") as file:
+        for page in range(1, journal.path.stat().st_size // 4096):
+            file.seek(page * 4096)
+            file.write(b"\xff" * 4096)
+    with pytest.raises(JournalError, match="malformed") as refused:
+        use(folder)
+    assert "backup" in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def use(folder: Path) -> None:
+    damaged = Journal(folder, FakeClock())
+    try:
+        with damaged.read() as tx:
+            tx.all("select * from entry")
+    finally:
+        damaged.close()
+
+
+# -- wholly or not at all --------------------------------------------------------------------------
+
+
+def test_write_when_it_is_broken_off_then_nothing_of_it_stands(journal: Journal) -> None:
+    def stop_halfway() -> None:
+        with journal.write() as tx:
+            tx.set_meta("half", "done")
+            tx.entry("half", {})
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stop_halfway()
+    with journal.read() as tx:
+        assert tx.meta("half") is None
+        assert tx.head()[0] == 1, "only the entry of its making"
+
+
+def test_write_when_committed_then_the_hook_is_called_once_and_the_data_is_there(
+    folder: Path,
+) -> None:
+    seen: list[str | None] = []
+
+    def look() -> None:
+        other = Journal(folder, FakeClock())
+        with other.read() as tx:
+            seen.append(tx.meta("key"))
+        other.close()
+
+    journal = Journal(folder, FakeClock(), on_commit=look)
+    with journal.write() as tx:
+        tx.set_meta("key", "value")
+        assert seen == []
+    assert seen == ["value"]
+    with journal.read():
+        pass
+    with pytest.raises(ValueError, match="no"), journal.write():
+        raise ValueError("no")
+    assert seen == ["value"], "neither a read nor a broken write is a commit"
+    journal.close()
+
+
+def test_write_when_the_disk_is_full_then_one_sentence_and_nothing_is_written(
+    folder: Path,
+) -> None:
+    done = python(
+        """
+        import resource
+        journal = Journal(folder, clock)
+        journal.own()
+        with journal.write() as tx:
+            tx.set_meta("before", "stands")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+        try:
+            with journal.write() as tx:
+                for number in range(2000):
+                    tx.entry("filler", {}, {"text": "x" * 500})
+        except JournalError as fault:
+            print(fault)
+        with journal.read() as tx:
+            print(tx.meta("before"), tx.one("select count(*) from entry where kind = 'filler'")[0])
+        """,
+        folder,
+    )
+    assert done.returncode == 0, done.stderr
+    sentence, after = done.stdout.splitlines()
+    assert "nothing was written. Look at disk space" in sentence
+    assert after == "stands 0"
+    with Journal(folder, FakeClock()).read() as tx:
+        assert tx.meta("before") == "stands"
+
+
+def test_head_when_it_cannot_be_written_then_one_sentence(folder: Path, journal: Journal) -> None:
+    (folder / "head.new").mkdir()
+    with pytest.raises(JournalError, match="head"):
+        journal.note_head()
+
+
+def test_journal_when_two_processes_make_it_at_once_then_there_is_one(folder: Path) -> None:
+    code = f"""
+        from pathlib import Path
+        from runner.journal import Journal
+        from tests.fake_clock import FakeClock
+        import sys, time
+        sys.stdin.readline()
+        journal = Journal(Path({str(folder)!r}), FakeClock())
+        with journal.write() as tx:
+            tx.entry("made", {{}})
+        journal.close()
+    """
+    makers = [
+        subprocess.Popen(
+            [sys.executable, "-c", dedent(code)], cwd=ROOT, stdin=subprocess.PIPE, text=True
+        )
+        for _ in range(4)
+    ]
+    for maker in makers:
+        assert maker.stdin is not None
+        maker.stdin.write("go\n")
+        maker.stdin.flush()
+    for maker in makers:
+        with maker:
+            assert maker.wait(30) == 0
+    journal = Journal(folder, FakeClock())
+    with journal.read() as tx:
+        kinds = [row[0] for row in tx.all("select kind from entry order by seq")]
+    assert kinds == ["journal_created", *["made"] * 4]
+    journal.close()
+
+
+# -- one owner -------------------------------------------------------------------------------------
+
+
+def test_own_when_another_process_owns_it_then_false_until_that_ends(folder: Path) -> None:
+    code = f"""
+        from pathlib import Path
+        from runner.journal import Journal
+        from tests.fake_clock import FakeClock
+        import sys
+        journal = Journal(Path({str(folder)!r}), FakeClock())
+        print(journal.own(), flush=True)
+        sys.stdin.readline()
+    """
+    journal = Journal(folder, FakeClock())
+    other = subprocess.Popen(
+        [sys.executable, "-c", dedent(code)],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "True\n"
+        assert journal.is_owned()
+        assert not journal.own()
+        other.kill()
+        other.wait(10)
+    assert not journal.is_owned()
+    assert journal.own()
+    assert journal.own(), "an owner stays one"
+    journal.close()
+
+
+def test_is_owned_when_nobody_is_or_was_then_false(folder: Path, journal: Journal) -> None:
+    assert not journal.is_owned()
+    assert not (folder / "runner.lock").exists(), "looking makes nothing"
+    journal.own()
+    assert journal.is_owned()
+    journal.disown()
+    assert not journal.is_owned()
+
+
+def test_is_owned_when_asked_from_beside_the_owner_then_true_and_the_owner_stays_one(
+    folder: Path, journal: Journal
+) -> None:
+    journal.own()
+    beside = Journal(folder, FakeClock())
+    assert beside.is_owned()
+    assert not beside.own()
+    with journal.write() as tx:
+        tx.entry("still", {})
+    beside.close()
+
+
+def test_write_when_another_took_over_then_fenced_and_nothing_is_written(
+    folder: Path, journal: Journal
+) -> None:
+    journal.own()
+    (folder / "runner.lock").unlink()
+    usurper = Journal(folder, FakeClock())
+    assert usurper.own(), "the lock file is gone, so the lock is anybody's"
+    with pytest.raises(Fenced), journal.write() as tx:
+        tx.set_meta("stale", "written")
+    with usurper.write() as tx:
+        assert tx.meta("stale") is None
+        tx.set_meta("fresh", "written")
+    usurper.close()
+
+
+def test_own_when_the_lock_file_is_unlinked_by_its_owner_then_a_waiter_gets_no_dead_lock(
+    folder: Path, journal: Journal
+) -> None:
+    """Between opening the file and locking it, somebody puts another one in its place: the lock
+    that was got is on a file that nobody will look at."""
+    path = folder / "runner.lock"
+    path.touch(mode=0o600)
+    journal.own()
+    assert journal._lock_fd is not None
+    assert path.stat().st_ino == os.fstat(journal._lock_fd).st_ino
+    path.unlink()
+    path.touch(mode=0o600)
+    other = Journal(folder, FakeClock())
+    assert other.own()
+    with path.open() as file, pytest.raises(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    other.close()
+
+
+def test_write_when_no_runner_then_small_commands_may_write_beside_the_owner(
+    folder: Path, journal: Journal
+) -> None:
+    journal.own()
+    person = Journal(folder, FakeClock(), actor="responder")
+    with person.write() as tx:
+        tx.entry("paused", {})
+    with journal.write() as tx:
+        rows = tx.all("select actor from entry order by seq desc limit 1")
+    assert rows == [("responder",)]
+    person.close()
+
+
+# -- lost or restored ------------------------------------------------------------------------------
+
+
+def test_lost_when_the_journal_is_the_one_whose_head_was_noted_then_none(
+    journal: Journal,
+) -> None:
+    assert journal.lost_since_head() is None, "nothing was noted yet"
+    journal.note_head()
+    assert journal.lost_since_head() is None
+    with journal.write() as tx:
+        tx.entry("more", {})
+    assert journal.lost_since_head() is None
+
+
+def test_lost_when_an_older_copy_was_put_back_then_a_sentence(
+    folder: Path, journal: Journal
+) -> None:
+    journal.close()
+    copy = (folder / "journal.db").read_bytes()
+    newer = Journal(folder, FakeClock())
+    with newer.write() as tx:
+        tx.entry("more", {})
+    newer.note_head()
+    newer.close()
+    (folder / "journal.db").write_bytes(copy)
+    restored = Journal(folder, FakeClock())
+    said = restored.lost_since_head()
+    assert said == "the journal lacks entry 2, which was there: it was lost or restored"
+    restored.close()
+
+
+def test_lost_when_the_journal_was_deleted_then_a_sentence(folder: Path, journal: Journal) -> None:
+    with journal.write() as tx:
+        tx.entry("more", {})
+    journal.note_head()
+    journal.close()
+    for file in folder.glob("journal.db*"):
+        file.unlink()
+    fresh = Journal(folder, FakeClock())
+    assert "lost or restored" in str(fresh.lost_since_head())
+    fresh.close()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"x y\n", b"\xff\xfe", "² x".encode(), b"-1 x", b"9" * 30]
+)
+def test_lost_when_the_noted_head_is_damaged_then_it_is_not_taken_for_well(
+    folder: Path, journal: Journal, content: bytes
+) -> None:
+    (folder / "head").write_bytes(content)
+    assert journal.lost_since_head() == "the file head beside the journal is damaged"
