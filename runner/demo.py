@@ -260,13 +260,14 @@ def _ending(data: dict[str, Any], state: Path) -> str:
     isolated = (
         ", ".join(f"{row['hostname']} ({row['state']})" for row in data["isolated"]) or "nobody"
     )
+    is_old = data["ticket"] is not None and not data["hits"]
     lines = [
         "",
         f"{data['hits']} new hits, {data['cases']} new cases, {data['benign']} benign, "
         f"{data['approvals']} questions; isolated: {isolated}; ticket {data['ticket']}",
         *data["errors"],
         *data["needs"],
-        *([f"Played already; to play it anew: rm -r {state}"] if not data["hits"] else []),
+        *([f"Played already in {state}; with another --state it plays anew"] if is_old else []),
         f"Look around:  {_own_name()} cases -c {state}/config.yaml",
         "              (also show, status, audit verify)",
     ]
