@@ -20,7 +20,7 @@ check: $(VENV)/.installed-test ## formatter, linter, types, architecture fences 
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict runner connectors
-	$(BIN)/python -m pytest -q tests/test_fences.py tests/test_docs.py
+	$(BIN)/python -m pytest -q tests/test_fences.py tests/test_docs.py tests/test_architecture.py
 
 test: check ## all checks, then the whole suite
 	$(BIN)/python -m pytest -q
