@@ -16,7 +16,7 @@ from connectors.base import Effect
 from connectors.model import Choice, Device
 from runner.config import Approvals
 from runner.context import Decision, Question
-from runner.journal import Tx, approvals, cases, runs
+from runner.journal import Tx, approvals, cases, ledger, runs
 from runner.journal.records import (
     Approval,
     ApprovalItem,
@@ -27,11 +27,9 @@ from runner.journal.records import (
     Subject,
     SubjectState,
 )
-from runner.votes import Outcome
+from runner.votes import CLOCK_SLACK, Outcome, in_time
 
 PLAN_VERSION = 1
-CLOCK_SLACK = timedelta(minutes=2)
-"""How far a clock may be corrected backwards before what it measured counts no more."""
 NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "keycap_ten")
 YES = Choice(name="approve", emoji="white_check_mark", label="approve")
 NO = Choice(name="deny", emoji="x", label="deny")
@@ -104,7 +102,7 @@ def open_question(
         for device in target.devices:
             name = claim_name(question.effect, device)
             standing = approvals.subject(tx, name)
-            if standing is None or _is_worse(question, standing):
+            if standing is None or _is_open_again(tx, question, device, standing):
                 item = ApprovalItem(subject=name, device=device, proof=target.proof)
                 asked.append(item)
             elif standing.state is SubjectState.HELD:
@@ -121,8 +119,12 @@ def open_question(
     return so_far, _ask(tx, run, key, question, asked, policy) if asked else None
 
 
-def _is_worse(question: Question, standing: Subject) -> bool:
-    return standing.state is SubjectState.REFUSED and question.rank > standing.rank
+def _is_open_again(tx: Tx, question: Question, device: Device, standing: Subject) -> bool:
+    """A refusal does not answer for what is worse, nor an isolation that somebody else undid."""
+    if standing.state is SubjectState.REFUSED:
+        return question.rank > standing.rank
+    row = ledger.find(tx, device.subject) if question.effect is Effect.CONTAIN else None
+    return standing.state is SubjectState.HELD and row is not None and row.drift is not None
 
 
 def _devices(question: Question) -> list[Device]:
@@ -197,7 +199,7 @@ def settle(tx: Tx, approval: Approval, outcome: Outcome) -> Approval:
         return current
     now = tx.clock.now()
     if outcome.state is ApprovalState.APPROVED:
-        outcome = _in_time(current, outcome, now)
+        outcome = in_time(current, outcome, now)
     items = tuple(
         msgspec.structs.replace(item, vetoed_by=outcome.vetoed.get(item.device.device_id))
         for item in current.items
@@ -223,16 +225,6 @@ def settle(tx: Tx, approval: Approval, outcome: Outcome) -> Approval:
     runs.wake(tx, settled.run_id)
     cases.revise(tx, settled.case_id)
     return settled
-
-
-def _in_time(current: Approval, outcome: Outcome, now: datetime) -> Outcome:
-    """A yes as it stands at this moment; a clock that was set back proves no time at all."""
-    if current.expires_at is None or now >= current.expires_at:
-        return Outcome(state=ApprovalState.EXPIRED, by=())
-    if current.opened_at is not None and now < current.opened_at - CLOCK_SLACK:
-        why = "the clock went back behind the question"
-        return Outcome(state=ApprovalState.VOID, by=(), why=why)
-    return outcome
 
 
 def _settle_subjects(tx: Tx, settled: Approval) -> None:

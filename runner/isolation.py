@@ -189,7 +189,8 @@ def verified(tx: Tx, subject: str, fresh: Device, effect: Effect) -> None:
 
 
 def join(tx: Tx, device: Device, case_id: str) -> Outcome:
-    """Add a holder to an isolation that stands, and say how far it is. Repeat: harmless."""
+    """Add a holder to an isolation that stands; its state is still to be read. Repeat:
+    harmless."""
     row = ledger.find(tx, device.subject)
     if row is None or row.state not in STANDING:
         return Outcome.of(device, "unknown", "its isolation is not in the ledger")
@@ -197,8 +198,8 @@ def join(tx: Tx, device: Device, case_id: str) -> Outcome:
         row = msgspec.structs.replace(row, holders=(*row.holders, case_id))
         ledger.save(tx, row)
         cases.revise(tx, case_id)
-    state = "confirmed" if row.state is LedgerState.CONFIRMED else "requested"
-    return Outcome.of(device, state, "isolated for another case already")
+    # What an earlier read said may be over: this case says "confirmed" after a read of its own.
+    return Outcome.of(device, "requested", "isolated for another case already")
 
 
 def drop_holder(tx: Tx, device: Device, case_id: str) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ path from silence, doubt or a failed look-up to a yes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 from msgspec import Struct
@@ -15,6 +15,9 @@ from msgspec import Struct
 from connectors.model import Account, Answer
 from runner.config import Person
 from runner.journal.records import Approval, ApprovalState, ChoiceRole, Vote
+
+CLOCK_SLACK = timedelta(minutes=2)
+"""How far a clock may be corrected backwards before what it measured counts no more."""
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -144,3 +147,13 @@ def _picked(approval: Approval, picks: Mapping[str | None, set[str]]) -> Outcome
         return None
     by = tuple(sorted(clear[winners[0]]))
     return Outcome(state=ApprovalState.APPROVED, by=by, chosen=(winners[0],))
+
+
+def in_time(current: Approval, outcome: Outcome, now: datetime) -> Outcome:
+    """A yes as it stands at this moment; a clock that was set back proves no time at all."""
+    if current.expires_at is None or now >= current.expires_at:
+        return Outcome(state=ApprovalState.EXPIRED, by=())
+    if current.opened_at is not None and now < current.opened_at - CLOCK_SLACK:
+        why = "the clock went back behind the question"
+        return Outcome(state=ApprovalState.VOID, by=(), why=why)
+    return outcome

@@ -1,0 +1,232 @@
+"""After the run: the ledger against the EDR, and tickets that say what was verified."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from connectors.emulators.scenario import device_id
+from runner.journal.records import Approval, LedgerState, RunStatus
+from tests.world import World, running_world
+from tests.world_settings import HOST, RESPONDER_B, malicious
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with running_world(tmp_path) as world:
+        world.arm()
+        yield world
+
+
+def isolated(world: World) -> Approval:
+    world.hit()
+    world.tick()
+    question = world.question()
+    world.yes(question)
+    world.tick()
+    assert world.isolation_state() is LedgerState.CONFIRMED
+    return question
+
+
+def drifted(world: World) -> Approval:
+    """Somebody else released the host at the EDR, and the follow-up has seen it."""
+    question = isolated(world)
+    world.falcon.set_device(HOST, status="normal")
+    world.ticks(2, every_s=900)
+    return question
+
+
+# -- drift -----------------------------------------------------------------------------------------
+
+
+def test_drift_when_somebody_else_released_the_host_then_ticket_and_thread_say_so(
+    world: World,
+) -> None:
+    question = drifted(world)
+    row = world.isolation()
+    assert row is not None
+    assert "somebody else released it, it is NOT contained" in str(row.drift)
+    assert any("DRIFT" in text and "NOT contained" in text for text in world.thread(question))
+    assert "DRIFT: the EDR says normal" in world.ticket_texts()[-1]
+    assert world.asked_to("contain") == world.asked_to("contain")[:1]
+    count = len(world.thread(question))
+    world.ticks(3, every_s=900)
+    assert len(world.thread(question)) == count
+
+
+def test_drift_when_it_ends_then_confirmed_anew(world: World) -> None:
+    drifted(world)
+    world.falcon.set_device(HOST, status="contained")
+    world.ticks(2, every_s=900)
+    row = world.isolation()
+    assert row is not None
+    assert (row.state, row.drift) == (LedgerState.CONFIRMED, None)
+    assert "DRIFT" not in world.ticket_texts()[-1]
+
+
+def test_drift_when_the_state_is_a_word_nobody_knows_then_not_called_contained(
+    world: World,
+) -> None:
+    isolated(world)
+    world.falcon.set_device(HOST, status="isolating_v2")
+    world.ticks(2, every_s=900)
+    row = world.isolation()
+    assert row is not None
+    assert row.drift == "the EDR no longer says whether it is contained"
+
+
+def test_drift_when_a_new_hit_comes_then_people_are_asked_again(world: World) -> None:
+    drifted(world)
+    world.hit(cmdline=malicious(HOST, 2))
+    world.tick()
+    again = world.question()
+    assert again.run_id == world.runs()[1].id
+    world.yes(again)
+    world.tick()
+    assert world.contains() == [HOST, HOST]
+    row = world.isolation()
+    assert row is not None
+    assert (row.state, row.drift, len(row.holders)) == (LedgerState.CONFIRMED, None, 2)
+
+
+def test_hold_when_the_host_was_let_back_unseen_then_the_second_case_reads_no_confirmed(
+    world: World,
+) -> None:
+    """A second case holds too, and says "confirmed" only by a read of its own."""
+    isolated(world)
+    world.falcon.set_device(HOST, status="normal")
+    world.hit(cmdline=malicious(HOST, 2))
+    world.tick(linger_s=300)
+    second = world.runs()[1]
+    states = [step.value for key, step in world.steps(second).items() if "isolate#verify/" in key]
+    assert states == ["requested"]
+
+
+def test_hold_when_a_release_is_under_way_then_the_new_case_is_not_told_it_is_contained(
+    world: World,
+) -> None:
+    isolated(world)
+    world.falcon.set_device(HOST, offline=True)
+    world.release(HOST)
+    world.tick()
+    world.yes(world.question(), RESPONDER_B)
+    world.tick(linger_s=300)
+    assert world.isolation_state() is LedgerState.RELEASE_REQUESTED
+    world.hit(cmdline=malicious(HOST, 2))
+    world.tick(linger_s=300)
+    assert "confirmed by the EDR's record" not in world.ticket_texts(world.cases()[1])[-1]
+
+
+# -- time ------------------------------------------------------------------------------------------
+
+
+def test_ledger_when_pending_then_read_soon_and_when_confirmed_rarely(world: World) -> None:
+    isolated(world)
+    row = world.isolation()
+    assert row is not None
+    assert row.due_at is not None
+    assert (row.due_at - world.clock.now()).total_seconds() == 900
+    world.sent.clear()
+    world.ticks(3, every_s=60)
+    assert [line for line in world.sent if "entities/devices" in line] == []
+    world.ticks(1, every_s=900)
+    assert [line for line in world.sent if "entities/devices" in line]
+
+
+def test_ledger_when_the_edr_cannot_be_read_then_said_and_nothing_is_believed(
+    world: World,
+) -> None:
+    isolated(world)
+    before = world.isolation()
+    world.falcon.misbehave(status=503, body="{}", times=None)
+    (tick,) = world.ticks(1, every_s=900)
+    assert any("isolation:falcon:demo" in error for error in tick.errors)
+    after = world.isolation()
+    assert before is not None
+    assert after is not None
+    assert after.verified_at == before.verified_at
+    world.falcon.behave()
+    assert world.ticks(1, every_s=120)[0].errors == ()
+
+
+# -- tickets ---------------------------------------------------------------------------------------
+
+
+def test_ticket_when_the_case_goes_on_then_each_comment_says_the_state_as_verified(
+    world: World,
+) -> None:
+    world.falcon.set_device(HOST, offline=True)
+    world.hit()
+    world.tick()
+    assert "waiting for people" in world.ticket_texts()[-1]
+    world.yes(world.question())
+    world.tick(linger_s=5)
+    requested = world.ticket_texts()[-1]
+    assert "requested and accepted, NOT contained yet" in requested
+    assert "responder-a (account U0RESPONDA) :white_check_mark:" in requested
+    world.falcon.set_device(HOST, offline=False)
+    world.tick(linger_s=300)
+    assert f"{HOST} ({device_id(HOST)}): isolated, confirmed" in world.ticket_texts()[-1]
+    assert f"To undo: stockade release {HOST}" in world.ticket_texts()[-1]
+    assert len(world.jira.all_issues()) == 1
+
+
+def test_ticket_when_nothing_changed_then_no_comment(world: World) -> None:
+    isolated(world)
+    count = len(world.ticket_texts())
+    world.ticks(4, every_s=300)
+    assert len(world.ticket_texts()) == count
+
+
+def test_ticket_when_the_runs_have_ended_then_the_evidence_is_attached_once(world: World) -> None:
+    isolated(world)
+    world.ticks(2, every_s=900)
+    (issue,) = world.jira.all_issues()
+    names = [attachment["filename"] for attachment in issue["fields"]["attachment"]]
+    assert names == [f"evidence-{world.case().id}.json"]
+    content = world.jira.file(issue["fields"]["attachment"][0]["id"])
+    assert malicious().replace('"', '\\"').encode() in content
+
+
+def test_ticket_when_the_answer_to_create_is_lost_then_adopted(world: World) -> None:
+    world.jira.misbehave(method="POST", path="*/issue", lose_answer=True)
+    isolated(world)
+    world.ticks(3, every_s=30)
+    assert len(world.jira.all_issues()) == 1
+    assert world.case().ticket is not None
+
+
+def test_ticket_when_a_comments_answer_is_lost_then_it_stands_once(world: World) -> None:
+    world.jira.misbehave(method="POST", path="*/comment", lose_answer=True, times=2)
+    isolated(world)
+    world.ticks(4, every_s=60)
+    texts = world.ticket_texts()
+    assert len(texts) == len(set(texts))
+    assert "isolated, confirmed by the EDR's record" in texts[-1]
+
+
+def test_ticket_when_jira_is_down_then_the_isolation_goes_on_and_the_ticket_follows(
+    world: World,
+) -> None:
+    world.jira.misbehave(status=503, body="{}", times=None)
+    isolated(world)
+    assert world.jira.all_issues() == []
+    world.jira.behave()
+    world.ticks(4, every_s=120)
+    assert "isolated, confirmed by the EDR's record" in world.ticket_texts()[-1]
+    assert world.runs()[0].status is RunStatus.SUCCEEDED
+
+
+def test_ledger_when_two_cases_hold_then_both_tickets_are_told(world: World) -> None:
+    isolated(world)
+    world.hit(cmdline=malicious(HOST, 2))
+    world.tick()
+    world.falcon.set_device(HOST, status="normal")
+    world.ticks(2, every_s=900)
+    for case in world.cases():
+        assert "DRIFT" in world.ticket_texts(case)[-1]
+    row = world.isolation()
+    assert row is not None
+    assert set(row.holders) == {case.id for case in world.cases()}
