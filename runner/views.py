@@ -95,7 +95,7 @@ def show_status(journal: Journal, config: Config, max_age: timedelta | None) -> 
     with journal.read() as tx:
         standing = arming.standing(tx, config)
         paused = arming.is_paused(tx)
-        age = max_age or timedelta(minutes=5)
+        age = timedelta(minutes=5) if max_age is None else max_age
         searches = [_health(tx, config, name, age) for name in config.searches]
         waiting = [a for a in approvals.unclosed(tx) if _is_waiting(a)]
         isolated = ledger.standing(tx)

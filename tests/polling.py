@@ -121,10 +121,10 @@ def cmdlines(world: World) -> list[str]:
     return sorted(str(msgspec.json.decode(row[0])["cmdline"]) for row in rows)
 
 
-def dispatches(world: World) -> list[str]:
+def dispatches(splunk: Splunk) -> list[str]:
     """The forms by which the saved search was started."""
     return [
         seen.body
-        for seen in world.splunk.requests
+        for seen in splunk.requests
         if seen.path.endswith("/WMIC%20format%20hits/dispatch")
     ]

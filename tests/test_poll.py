@@ -155,7 +155,7 @@ def test_poll_when_asked_then_the_window_is_index_time_by_splunks_clock_and_fire
         ahead = FakeClock(world.clock.now() + timedelta(hours=5))
         world.splunk.clock = ahead
         poll(world)
-        asked = {name: values[0] for name, values in parse_qs(dispatches(world)[0]).items()}
+        asked = {name: values[0] for name, values in parse_qs(dispatches(world.splunk)[0]).items()}
         assert asked["trigger_actions"] == "0"
         assert asked["dispatch.auto_cancel"] == "300"
         latest = int(asked["dispatch.index_latest"])
@@ -358,7 +358,7 @@ def test_poll_when_splunk_forgets_the_job_then_the_same_window_is_asked_again(
     world.before.append(("GET /services/search/v2/jobs/*", world.splunk.drop_jobs))
     assert poll(world).code == 0
     assert len(cmdlines(world)) == 1
-    first, second = dispatches(world)[-2:]
+    first, second = dispatches(world.splunk)[-2:]
     assert first == second
 
 
@@ -366,12 +366,12 @@ def test_poll_when_splunk_forgets_every_job_then_it_gives_up_instead_of_starting
     world: World,
 ) -> None:
     before = watermark(world)
-    begun = len(dispatches(world))
+    begun = len(dispatches(world.splunk))
     world.splunk.misbehave(method="GET", path="*/jobs/*", status=404, body=GONE, times=None)
     result = poll(world)
     assert result.code == 1
     assert "forgot 4 searches" in result.text
-    assert len(dispatches(world)) - begun == 4
+    assert len(dispatches(world.splunk)) - begun == 4
     assert watermark(world) == before
 
 
@@ -380,12 +380,14 @@ def test_poll_when_a_job_is_not_ready_then_it_is_looked_at_again_and_later_ticks
 ) -> None:
     store(world)
     world.splunk.tune(job_s=50.0)
-    begun = len(dispatches(world))
+    begun = len(dispatches(world.splunk))
     assert poll(world).code == 0
     assert cmdlines(world) == []
     assert poll(world).code == 0
     assert len(cmdlines(world)) == 1
-    assert len(dispatches(world)) - begun == 1, "the second tick went on with the first's job"
+    assert len(dispatches(world.splunk)) - begun == 1, (
+        "the second tick went on with the first's job"
+    )
 
 
 def test_poll_when_a_job_never_ends_then_it_is_given_up_after_ten_minutes_and_freed(
