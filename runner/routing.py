@@ -8,9 +8,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from connectors.model import Alert
+from runner.arming import arming
 from runner.config import Config, SearchConfig
 from runner.journal import Tx, cases, runs
-from runner.journal.records import Run, RunStatus
+from runner.journal.records import LIVE, Case, Run, RunStatus
 
 if TYPE_CHECKING:
     from runner.playbook import Playbook
@@ -67,14 +68,31 @@ class Routing:
         key = case_key(alert)
         known = cases.open_case_with_key(tx, key)
         if known is not None:
-            cases.add_alert(tx, alert, known.id)
+            number = cases.add_alert(tx, alert, known.id)
             cases.add_repeat(tx, known)
+            if _was_only_observed(tx, known, number):
+                again = 1 + len(runs.of_case(tx, known.id))
+                playbook = self.playbook(search.playbook)
+                start_run(tx, known.id, alert.id, playbook, generation=again)
             return Admission.REPEAT
         host = None if alert.host is None else normalise_host(alert.host)
         case = cases.new_case(tx, alert, key, host)
         cases.add_alert(tx, alert, case.id)
         start_run(tx, case.id, alert.id, self.playbook(search.playbook))
         return Admission.NEW
+
+
+def _was_only_observed(tx: Tx, case: Case, number: int) -> bool:
+    """Is this the first repeat after the arming of what came before it? Nobody was asked about that
+    case yet; without a run of its own this alert would be one on which the runner may act, and
+    never does."""
+    armed = arming(tx)
+    if armed is None or cases.alert_number(tx, case.alert_id) > armed.after_alert:
+        return False
+    done = runs.of_case(tx, case.id)
+    last = max((cases.alert_number(tx, run.alert_id) for run in done), default=0)
+    is_over = all(run.status not in LIVE for run in done)
+    return is_over and last <= armed.after_alert < number
 
 
 def _unjudged(name: str, why: str) -> str:
