@@ -23,6 +23,7 @@ from runner.journal.records import (
     ApprovalState,
     AskedChoice,
     ChoiceRole,
+    LedgerState,
     Run,
     Subject,
     SubjectState,
@@ -43,6 +44,7 @@ def plan_sha256(question: Question, devices: Sequence[Device], run: Run, key: st
         question.action,
         sorted([device.instance, device.tenant, device.device_id] for device in devices),
         question.pick,
+        question.mode,
         run.id,
         key,
         run.bundle_sha256,
@@ -72,7 +74,9 @@ def choices_for(devices: Sequence[Device], *, pick: bool) -> tuple[AskedChoice, 
 
 def _numbered(emoji: str, device: Device, role: ChoiceRole, label: str) -> AskedChoice:
     choice = Choice(
-        name=f"{role}-{device.device_id}", emoji=emoji, label=f"{label}: {device.hostname}"
+        name=f"{role}-{device.device_id}",
+        emoji=emoji,
+        label=f"{label}: {device.hostname}, id {device.device_id}",
     )
     return AskedChoice(choice=choice, role=role, device_id=device.device_id)
 
@@ -105,6 +109,8 @@ def open_question(
             if standing is None or _is_open_again(tx, question, device, standing):
                 item = ApprovalItem(subject=name, device=device, proof=target.proof)
                 asked.append(item)
+            elif standing.state is SubjectState.HELD and _is_leaving(tx, device):
+                waiting.append(device.device_id)
             elif standing.state is SubjectState.HELD:
                 held.append(device.device_id)
             elif standing.state is SubjectState.REFUSED:
@@ -125,6 +131,12 @@ def _is_open_again(tx: Tx, question: Question, device: Device, standing: Subject
         return question.rank > standing.rank
     row = ledger.find(tx, device.subject) if question.effect is Effect.CONTAIN else None
     return standing.state is SubjectState.HELD and row is not None and row.drift is not None
+
+
+def _is_leaving(tx: Tx, device: Device) -> bool:
+    """Is its release under way? Only when that is verified, a new question can be put."""
+    row = ledger.find(tx, device.subject)
+    return row is not None and row.state is LedgerState.RELEASE_REQUESTED
 
 
 def _devices(question: Question) -> list[Device]:
@@ -162,6 +174,7 @@ def _ask(
         quorum=max(question.quorum, policy.quorum),
         reason=question.reason,
         rank=question.rank,
+        mode=question.mode,
         expires_s=policy.expires_s,
         created_at=tx.clock.now(),
         requested_by=run.requested_by,
@@ -234,12 +247,18 @@ def _settle_subjects(tx: Tx, settled: Approval) -> None:
         claim = approvals.subject(tx, item.subject)
         if claim is None or claim.approval_id != settled.id:
             continue
+        # A no to candidates is meant for one of them, and nobody knows for which.
         is_unpicked = settled.state is ApprovalState.APPROVED and item.vetoed_by is None
-        if settled.state is ApprovalState.VOID or is_unpicked:
+        if settled.state is ApprovalState.VOID or is_unpicked or is_pick(settled):
             approvals.free(tx, item.subject)
         else:
             approvals.refuse(tx, item.subject, settled)
         runs.wake_waiting_on(tx, "subject")
+
+
+def is_pick(approval: Approval) -> bool:
+    """Were the devices alternatives, of which a person picks one?"""
+    return any(asked.role is ChoiceRole.PICK for asked in approval.choices)
 
 
 def expire(tx: Tx, approval: Approval) -> Approval:
@@ -250,6 +269,22 @@ def expire(tx: Tx, approval: Approval) -> Approval:
 def make_void(tx: Tx, approval: Approval, why: str) -> Approval:
     """The question can no longer be trusted; it is asked again as a new message."""
     return settle(tx, approval, Outcome(state=ApprovalState.VOID, by=(), why=why))
+
+
+def abandon(tx: Tx, approval: Approval) -> None:
+    """The run has ended: what it still asks is void, and what was approved is not sent any more.
+    Repeat: harmless."""
+    if approval.state in (ApprovalState.POSTING, ApprovalState.OPEN):
+        make_void(tx, approval, "the run that asked has ended")
+    elif approval.due_at is not None:
+        approvals.set_due(tx, approval.id, None)
+        approvals.add_note(tx, approval.id, "Nothing more is sent: the run that asked has ended.")
+        for item in approval.items:
+            claim = approvals.subject(tx, item.subject)
+            is_ours = claim is not None and claim.approval_id == approval.id
+            if is_ours and claim is not None and claim.state is SubjectState.ASKED:
+                approvals.free(tx, item.subject)
+        runs.wake_waiting_on(tx, "subject")
 
 
 def decision_of(approval: Approval) -> Decision:

@@ -20,7 +20,7 @@ from connectors.document import (
     visible,
 )
 from connectors.model import Alert, Card, Device
-from runner.config import Mode
+from runner.approvals import is_pick
 from runner.journal import Tx, cases, ledger
 from runner.journal.records import Approval, ApprovalState, Case, ChoiceRole
 from runner.wording import (
@@ -34,15 +34,15 @@ from runner.wording import (
 )
 
 
-def card(tx: Tx, approval: Approval, mode: Mode, mentions: tuple[str, ...]) -> Card:
+def card(tx: Tx, approval: Approval, mentions: tuple[str, ...]) -> Card:
     """The message that asks; `approval.expires_at` must be set. It carries the chain's head
     hash."""
     case = cases.read(tx, approval.case_id)
     alert = cases.read_alert(tx, case.alert_id)
     return Card(
         key=approval.id,
-        fallback=marked(_question_text(approval), mode),
-        body=Document(blocks=tuple(_card_blocks(tx, approval, case, alert, mode))),
+        fallback=marked(_question_text(approval), approval.mode),
+        body=Document(blocks=tuple(_card_blocks(tx, approval, case, alert))),
         choices=tuple(asked.choice for asked in approval.choices),
         mentions=mentions,
     )
@@ -51,7 +51,7 @@ def card(tx: Tx, approval: Approval, mode: Mode, mentions: tuple[str, ...]) -> C
 def _question_text(approval: Approval) -> str:
     names = [visible(item.device.hostname) for item in approval.items]
     shown = names[0] if len(names) == 1 else f"{len(names)} devices ({', '.join(names[:5])})"
-    if _is_pick(approval):
+    if is_pick(approval):
         shown = f"one of {', '.join(names[:5])}"
     until = approval.expires_at.strftime("%H:%M UTC") if approval.expires_at else "?"
     return f"{VERB[approval.effect]} {shown}? by {until}"
@@ -61,8 +61,8 @@ def _is_pick(approval: Approval) -> bool:
     return any(asked.role is ChoiceRole.PICK for asked in approval.choices)
 
 
-def _card_blocks(tx: Tx, approval: Approval, case: Case, alert: Alert, mode: Mode) -> list[Block]:
-    blocks: list[Block] = [Heading(text=marked(_question_text(approval), mode))]
+def _card_blocks(tx: Tx, approval: Approval, case: Case, alert: Alert) -> list[Block]:
+    blocks: list[Block] = [Heading(text=marked(_question_text(approval), approval.mode))]
     blocks += assessment_blocks(case.assessment)
     if alert.cmdline:
         blocks.append(Code(text=shorten(alert.cmdline, CMDLINE_SHOWN)))
@@ -113,7 +113,7 @@ def _answers(approval: Approval) -> list[str]:
 def _device_table(devices: Sequence[Device]) -> Table:
     rows = tuple(
         (
-            device.hostname,
+            f"{place}. {device.hostname}" if len(devices) > 1 else device.hostname,
             device.kind.value,
             device.domain or "no domain",
             ", ".join(device.users) or "nobody",
@@ -121,7 +121,7 @@ def _device_table(devices: Sequence[Device]) -> Table:
             clock_text(device.last_seen_at),
             device.device_id,
         )
-        for device in devices
+        for place, device in enumerate(devices, 1)
     )
     header = ("device", "kind", "domain", "user", "addresses", "last seen", "id")
     return Table(header=header, rows=rows)

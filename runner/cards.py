@@ -121,9 +121,8 @@ class Cards:
         with self._journal.write() as tx:
             expires_at = tx.clock.now() + timedelta(seconds=approval.expires_s)
             timed = msgspec.structs.replace(approval, expires_at=expires_at)
-            card = card_text.card(
-                tx, timed, self._config.mode, self._accounts(self._config.approvals.mention)
-            )
+            mentions = self._accounts(self._config.approvals.mention)
+            card = card_text.card(tx, timed, mentions)
             approvals.save(tx, msgspec.structs.replace(timed, card=card))
         return card
 

@@ -8,6 +8,7 @@ independent read of the device says so.
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -17,11 +18,12 @@ from connectors.errors import ConnectorError
 from connectors.model import Device
 from runner.config import Config, Mode
 from runner.context import Call, Context, Decision, NotYet, Target
-from runner.cut import WANTED, Cut
+from runner.cut import COMING, WANTED, Cut
 from runner.effects import plain
 from runner.guards import Facts, GuardAnswer, Ruling, denials, rule, strictest
-from runner.isolation import Outcome, Request, drop_holder, join, verified
-from runner.journal import Journal, ledger
+from runner.isolation import Outcome, Request, drop_holder, join, undone, verified
+from runner.journal import Journal, approvals, ledger
+from runner.journal.records import LedgerState
 from runner.plan import Plan, distinct, is_askable, question, result, without_device
 from runner.protected import read_protected
 from runner.roles import Roles
@@ -63,10 +65,10 @@ class Containment:
             await self._rule(ctx, plan, n, pending, outcomes, proved=not pick)
             if not pending:
                 break
-            asked = question(plan, n, targets, pending, pick=pick)
+            asked = question(plan, n, targets, pending, pick=pick, mode=ctx.mode)
             decision = await ctx.ask(f"{plan.path}#ask.{n}", asked)
             self._note_refusals(decision, pending, outcomes)
-            self._join(ctx, decision, pending, outcomes, pick=pick)
+            await self._join(ctx, plan, n, decision, pending, outcomes, pick=pick)
             done = await self._do(ctx, plan, n, decision, pending, outcomes)
             if pick and done:
                 # One of the candidates was picked and dealt with; the others were never meant.
@@ -171,26 +173,49 @@ class Containment:
             if device := pending.pop(device_id, None):
                 outcomes[device_id] = Outcome.of(device, "denied", why)
 
-    def _join(
+    async def _join(
         self,
         ctx: Context,
+        plan: Plan,
+        n: int,
         decision: Decision,
         pending: dict[str, Device],
         outcomes: dict[str, Outcome],
         *,
         pick: bool,
     ) -> None:
-        """A device that is cut off for another case already gets one more holder, and no call."""
+        """A device that is cut off for another case already gets one more holder, and no call.
+        One that is cut off no longer stays pending, and is asked about."""
         for device_id in decision.held:
-            device = pending.pop(device_id, None)
-            if device is None:
-                continue
+            device = pending[device_id]
             if pick:
                 why = "isolated for another case; whether it is this host is not proved"
-                outcomes[device_id] = Outcome.of(device, "no_device", why)
-            else:
-                with self._journal.write() as tx:
-                    outcomes[device_id] = join(tx, device, ctx.run.case_id)
+                outcomes[device_id] = Outcome.of(pending.pop(device_id), "no_device", why)
+                continue
+            joined = await ctx.call(
+                f"{plan.path}#join.{n}/{device_id}",
+                Call(name="join", send=_bind(partial(self._joined, ctx.run.case_id), device)),
+            )
+            if joined is not None:
+                outcomes[device_id] = msgspec.convert(joined, Outcome)
+                del pending[device_id]
+
+    def _joined(self, case_id: str, device: Device) -> Outcome | None:
+        fresh = self._roles.edr.read_device(device.device_id)
+        with self._journal.write() as tx:
+            row = ledger.find(tx, device.subject)
+            is_cut = fresh.state in (WANTED[Effect.CONTAIN], COMING[Effect.CONTAIN])
+            # Just after a request the EDR's record may lag behind it.
+            is_asked = row is not None and row.state in (
+                LedgerState.REQUESTED,
+                LedgerState.ACCEPTED,
+            )
+            if row is not None and (is_cut or is_asked):
+                return join(tx, device, case_id)
+            if row is not None:
+                undone(tx, row, fresh)
+            approvals.free(tx, device.subject)
+            return None
 
     async def _do(
         self,
@@ -220,7 +245,6 @@ class Containment:
             return self._cut.send(request)
 
         done = await ctx.gather(*[_bind(one, device) for device in chosen])
-        self._cut.finish(approval_id)
         for device, outcome in zip(chosen, done, strict=True):
             if isinstance(outcome, BaseException):
                 raise outcome
@@ -269,5 +293,5 @@ class Containment:
 
 
 def _bind(function: Any, value: Any) -> Any:
-    """A branch that has not started."""
-    return lambda: function(value)
+    """A branch that has not started, or a call that is given its elapsed seconds."""
+    return lambda *_elapsed_s: function(value)

@@ -105,6 +105,7 @@ class Question(Struct, frozen=True, kw_only=True):
     quorum: int
     reason: str
     rank: int
+    mode: Mode
 
 
 class Decision(Struct, frozen=True, kw_only=True):

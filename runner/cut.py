@@ -78,14 +78,6 @@ class Cut:
                 return Outcome.of(request.device, "failed", text)
         return msgspec.convert(step.value, Outcome)
 
-    def finish(self, approval_id: str) -> None:
-        """Every device of the approval has its outcome. Repeat: harmless."""
-        with self._journal.read() as tx:
-            is_done = approvals.read(tx, approval_id).due_at is None
-        if not is_done:
-            with self._journal.write() as tx:
-                approvals.set_due(tx, approval_id, None)
-
     # -- waiting -----------------------------------------------------------------------------------
 
     def _wait_until(self, request: Request, step: StepResult) -> None:
@@ -94,7 +86,7 @@ class Cut:
 
     def _suspend(self, request: Request, step: StepResult) -> NoReturn:
         with self._journal.write() as tx:
-            approvals.set_due(tx, request.approval_id, step.settle_until)
+            _set_due(tx, request)
         raise Suspended("time", step.settle_until)
 
     def _later(
@@ -112,9 +104,9 @@ class Cut:
 
     def _begin(self, request: Request, step: StepResult) -> Outcome:
         """Fence, claim, budget and intent in one transaction; then the last look; then the call."""
-        is_sent = request.mode is Mode.ACT
         with self._journal.write() as tx:
             why = self._withdrawn(tx, request)
+            is_sent = approvals.read(tx, request.approval_id).mode is Mode.ACT
             if why is None and is_sent:
                 isolation.reserve(tx, request)
                 step = self._intend(tx, request, step)
@@ -146,8 +138,9 @@ class Cut:
         run = request.ctx.run
         alert_id = None if run.requested_by is not None else run.alert_id
         now = standing_for(tx, self._config, alert_id)
-        if now.mode is not request.mode:
-            return "; ".join(now.why) or f"the mode is {now.mode} now"
+        if now.mode is not approval.mode:
+            why = "; ".join(now.why) or "as configured"
+            return f"asked in the mode {approval.mode}, and it is {now.mode} now ({why})"
         return "the runner is paused" if is_paused(tx) is not None else None
 
     def _intend(self, tx: Tx, request: Request, step: StepResult) -> StepResult:
@@ -195,6 +188,8 @@ class Cut:
         """Certainly nothing was sent: keep the claim, try again while the approval stands."""
         error = StepError(kind="unavailable", text=str(fault))
         delay_s = wait_after(fault, step.attempt)
+        with self._journal.write() as tx:
+            isolation.unreserve(tx, request)
         self._later(request, step, delay_s, status=StepStatus.PENDING, error=error)
 
     # -- outcomes ----------------------------------------------------------------------------------
@@ -251,7 +246,11 @@ class Cut:
             return self._accept(request, step, "found so at the EDR after a lost answer")
         if fresh.state is not BEFORE[request.effect]:
             return self._look_later(request, step, 10.0, None)
-        reads = 1 + (step.value or {}).get("reads", 0)
+        seen = step.value or {}
+        if seen.get("happened"):
+            # A person said that it happened, and the record does not: only a person can go on.
+            self._hand_over(request, step)
+        reads = 1 + seen.get("reads", 0)
         if reads < UNCHANGED_READS:
             return self._look_later(request, step, self._settle_s(request), {"reads": reads})
         if step.attempt >= MOST_SENDS:
@@ -274,10 +273,10 @@ class Cut:
         )
         with self._journal.write() as tx:
             isolation.unknown(tx, request)
-            approvals.set_due(tx, request.approval_id, None)
             approvals.add_note(tx, request.approval_id, note)
             parked = msgspec.structs.replace(step, status=StepStatus.UNKNOWN, settle_until=None)
             runs.save_step(tx, parked)
+            _set_due(tx, request)
         raise Suspended("person")
 
 
@@ -301,3 +300,21 @@ def _end(
         step, status=status, value=plain(outcome), settle_until=None, ended_at=tx.clock.now()
     )
     runs.save_step(tx, ended)
+    _set_due(tx, request)
+
+
+def _set_due(tx: Tx, request: Request) -> None:
+    """When the approval's next call is due: the earliest of its devices; None when all are dealt
+    with, or wait for a person."""
+    approval = approvals.read(tx, request.approval_id)
+    prefix = request.key.rpartition("/")[0]
+    times = []
+    for device_id in approval.chosen:
+        step = runs.step(tx, request.ctx.run.id, f"{prefix}/{device_id}")
+        if step is None:
+            times.append(request.ctx.now())
+        elif step.status in (StepStatus.PENDING, StepStatus.INTENDED):
+            times.append(step.settle_until or request.ctx.now())
+    due_at = min(times, default=None)
+    if due_at != approval.due_at:
+        approvals.set_due(tx, request.approval_id, due_at)

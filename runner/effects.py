@@ -201,6 +201,9 @@ class Effects:
             self._hand_over(step)
         if found is not None:
             return self.close(step, StepStatus.SUCCEEDED, plain(found))
+        if (step.value or {}).get("happened"):
+            # A person said that it happened: it is never sent again, and nobody else can say more.
+            self._hand_over(step)
         looks = 1 + (step.value or {}).get("looks", 0)
         if looks < LOOKS:
             again = msgspec.structs.replace(

@@ -15,7 +15,7 @@ import msgspec
 
 from connectors.errors import OutcomeUnknown, Rejected, Unavailable
 from connectors.model import Alert, Clock
-from runner.approvals import decision_of, open_question
+from runner.approvals import abandon, decision_of, open_question
 from runner.arming import standing_for
 from runner.config import Config, Mode
 from runner.context import Call, Decision, NotYet, Question, StepFailed, Suspended, merged
@@ -211,6 +211,7 @@ class Engine:
         self.clock = clock
         self._play = play
         self._between_calls = between_calls
+        self._gave_way: set[str] = set()
 
     def give_way(self, run: Run, key: str) -> None:
         """Let a decided containment go first: suspends when another call is more urgent than
@@ -221,7 +222,11 @@ class Engine:
         if urgent is None:
             return
         path = urgent.key.split("#", 1)[0]
-        if urgent.run_id != run.id or not key.startswith(path + "#"):
+        if urgent.run_id != run.id:
+            raise Suspended("time", self.clock.now())
+        if not key.startswith(path + "#") and urgent.id not in self._gave_way:
+            # Once: a branch beside this one may lead to the call. If none does, it comes later.
+            self._gave_way.add(urgent.id)
             raise Suspended("time", self.clock.now())
 
     def advance(self, run: Run) -> None:
@@ -284,9 +289,7 @@ class Engine:
             if status is RunStatus.SUCCEEDED and judged and judged.assessment == "benign":
                 cases.set_status(tx, run.case_id, CaseStatus.RESOLVED)
             for approval in approvals.of_run(tx, run.id):
-                # A run that is gone sends nothing: its calls must hold up nobody.
-                if approval.due_at is not None:
-                    approvals.set_due(tx, approval.id, None)
+                abandon(tx, approval)
             tx.entry(
                 f"run_{status}",
                 {"case": run.case_id, "run": run.id},

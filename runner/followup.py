@@ -22,8 +22,8 @@ from runner.config import Config, Mode
 from runner.context import Call, StepFailed, Suspended
 from runner.effects import Effects
 from runner.evidence import evidence_file
-from runner.isolation import verified
-from runner.journal import Journal, approvals, cases, ledger, runs
+from runner.isolation import undone, verified
+from runner.journal import Journal, cases, ledger, runs
 from runner.journal.ledger import look_again
 from runner.journal.records import LIVE, Case, LedgerRow, LedgerState
 from runner.roles import Roles
@@ -85,27 +85,20 @@ class FollowUp:
                 ledger.save(tx, msgspec.structs.replace(row, state=LedgerState.FAILED, note=note))
                 for holder in row.holders:
                     cases.revise(tx, holder)
+            elif _is_undone(row, fresh):
+                log.warning("ledger subject=%s drift: the EDR says %s", row.subject, fresh.state)
+                undone(tx, row, fresh)
             current = ledger.find(tx, row.subject) or row
-            drift = _drift(current, fresh)
-            looked = msgspec.structs.replace(
-                current, drift=drift, due_at=look_again(current, tx.clock.now())
-            )
-            if current.state is LedgerState.CONFIRMED and drift is None:
+            looked = msgspec.structs.replace(current, due_at=look_again(current, tx.clock.now()))
+            if current.state is LedgerState.CONFIRMED and fresh.state is IsolationState.CONTAINED:
                 looked = msgspec.structs.replace(looked, verified_at=tx.clock.now())
-            if looked == current:
-                return
-            ledger.save(tx, looked)
-            if drift != current.drift:
-                self._tell_drift(looked)
+            elif current.state is LedgerState.CONFIRMED:
+                # What the EDR no longer says is not known any more.
+                looked = msgspec.structs.replace(looked, state=LedgerState.UNKNOWN)
                 for holder in current.holders:
                     cases.revise(tx, holder)
-                if drift is not None and current.approval_id is not None:
-                    name = current.device.hostname
-                    approvals.add_note(tx, current.approval_id, f"{name}: DRIFT: {drift}.")
-
-    @staticmethod
-    def _tell_drift(row: LedgerRow) -> None:
-        log.warning("ledger subject=%s drift: %s", row.subject, row.drift or "ended")
+            if looked != current:
+                ledger.save(tx, looked)
 
     # -- case reports ------------------------------------------------------------------------------
 
@@ -190,13 +183,9 @@ class FollowUp:
             return ledger.next_due_at(tx)
 
 
-def _drift(row: LedgerRow, fresh: Device) -> str | None:
-    """How the EDR's record differs from what the ledger holds; None when they agree."""
-    match row.state, fresh.state:
-        case LedgerState.CONFIRMED, IsolationState.NORMAL | IsolationState.RELEASE_PENDING:
-            return f"the EDR says {fresh.state}: somebody else released it, it is NOT contained"
-        case LedgerState.CONFIRMED, IsolationState.UNKNOWN:
-            return "the EDR no longer says whether it is contained"
-        case ((LedgerState.REQUESTED | LedgerState.ACCEPTED), IsolationState.RELEASE_PENDING):
-            return "somebody else asked for its release"
-    return None
+def _is_undone(row: LedgerRow, fresh: Device) -> bool:
+    """Did somebody else lift it, or ask for that? Just after a request the record may lag."""
+    if row.state is LedgerState.CONFIRMED:
+        return fresh.state in (IsolationState.NORMAL, IsolationState.RELEASE_PENDING)
+    is_pending = row.state in (LedgerState.REQUESTED, LedgerState.ACCEPTED)
+    return is_pending and fresh.state is IsolationState.RELEASE_PENDING

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from connectors.base import Effect
-from connectors.model import Device
+from connectors.model import Device, IsolationState
 from runner.config import Mode
 from runner.context import Context
 from runner.journal import Tx, approvals, cases, ledger, runs
@@ -152,6 +152,11 @@ def free_claim(tx: Tx, request: Request) -> None:
 def take_back(tx: Tx, request: Request) -> None:
     """Nothing was sent: free the claim and the reserved budget."""
     free_claim(tx, request)
+    unreserve(tx, request)
+
+
+def unreserve(tx: Tx, request: Request) -> None:
+    """Nothing was sent: the ledger is as it was before the intent. Repeat: harmless."""
     row = ledger.find(tx, request.device.subject)
     if row is None:
         return
@@ -172,6 +177,9 @@ def verified(tx: Tx, subject: str, fresh: Device, effect: Effect) -> None:
     state = LedgerState.CONFIRMED if effect is Effect.CONTAIN else LedgerState.RELEASED
     if row is None or row.state is state:
         return
+    if effect is Effect.CONTAIN and row.state is LedgerState.RELEASE_REQUESTED:
+        # It is still isolated, and on its way back: that is no news.
+        return
     now = tx.clock.now()
     if effect is Effect.CONTAIN:
         row = msgspec.structs.replace(row, state=state, verified_at=now, drift=None)
@@ -184,6 +192,25 @@ def verified(tx: Tx, subject: str, fresh: Device, effect: Effect) -> None:
         outcome = Outcome.of(fresh, "confirmed" if effect is Effect.CONTAIN else "released")
         approvals.add_note(tx, row.approval_id, outcome.sentence())
     runs.wake_waiting_on(tx, "subject")
+    for holder in row.holders:
+        cases.revise(tx, holder)
+
+
+def undone(tx: Tx, row: LedgerRow, fresh: Device) -> None:
+    """Somebody else lifts, or lifted, an isolation of ours: it stands no longer, and a new question
+    may be put. Repeat: harmless."""
+    is_lifted = fresh.state is IsolationState.NORMAL
+    what = "released it" if is_lifted else "asked for its release"
+    drift = f"the EDR says {fresh.state}: somebody else {what}, it is NOT contained"
+    state = LedgerState.RELEASED if is_lifted else LedgerState.RELEASE_REQUESTED
+    if row.state is state:
+        return
+    left = msgspec.structs.replace(row, state=state, drift=drift, device=fresh)
+    ledger.save(tx, msgspec.structs.replace(left, due_at=look_again(left, tx.clock.now())))
+    approvals.free(tx, row.subject)
+    runs.wake_waiting_on(tx, "subject")
+    if row.approval_id is not None:
+        approvals.add_note(tx, row.approval_id, f"{row.device.hostname}: DRIFT: {drift}.")
     for holder in row.holders:
         cases.revise(tx, holder)
 

@@ -10,10 +10,13 @@ from msgspec import Struct
 
 from connectors.base import Effect
 from connectors.model import Device
+from runner.config import Mode
 from runner.context import Question, Target
 from runner.effects import plain
 from runner.isolation import Outcome
 
+MOST_ITEMS = 10
+"""Devices in one question: a card shows each of them, and has a veto for each."""
 WORST_FIRST = (
     "unknown",
     "failed",
@@ -74,10 +77,19 @@ def without_device(targets: Sequence[Target]) -> dict[str, Outcome]:
 
 
 def question(
-    plan: Plan, n: int, targets: Sequence[Target], pending: dict[str, Device], *, pick: bool
+    plan: Plan,
+    n: int,
+    targets: Sequence[Target],
+    pending: dict[str, Device],
+    *,
+    pick: bool,
+    mode: Mode,
 ) -> Question:
-    asked = []
+    """What is asked next: so many devices as one card can show, each with a veto of its own."""
+    asked: list[Target] = []
     for target in targets:
+        if len(asked) == MOST_ITEMS:
+            break
         devices = tuple(device for device in target.devices if device.device_id in pending)
         if devices:
             asked.append(msgspec.structs.replace(target, devices=devices))
@@ -91,6 +103,7 @@ def question(
         quorum=plan.quorum,
         reason=plan.reason,
         rank=plan.rank,
+        mode=mode,
     )
 
 

@@ -35,7 +35,11 @@ def resolve(tx: Tx, step: StepResult, said: Said, actor: str) -> None:
     match said:
         case Said.HAPPENED:
             resolved = msgspec.structs.replace(
-                step, status=StepStatus.INTENDED, value=None, settle_until=now, intended_at=now
+                step,
+                status=StepStatus.INTENDED,
+                value={"happened": True},
+                settle_until=now,
+                intended_at=now,
             )
         case Said.NOT:
             resolved = msgspec.structs.replace(

@@ -87,9 +87,12 @@ def count_waiting(tx: Tx) -> int:
 
 
 def due_call(tx: Tx) -> Approval | None:
-    """An approved call that can be sent now: it goes before everything else."""
+    """An approved call that can be sent now, by a run that can move: it goes before everything
+    else."""
     row = tx.one(
-        "select body from approval where due_at <= ? and state = ? order by due_at limit 1",
+        "select approval.body from approval join run on run.id = approval.run_id"
+        " where approval.due_at <= ? and approval.state = ?"
+        " and run.status in ('queued', 'running', 'waiting') order by approval.due_at limit 1",
         tx.now_s(),
         ApprovalState.APPROVED,
     )

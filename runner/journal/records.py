@@ -19,6 +19,7 @@ from connectors.model import (
     TicketRef,
     Window,
 )
+from runner.config import Mode
 
 
 class CaseStatus(StrEnum):
@@ -76,6 +77,8 @@ class Run(Struct, frozen=True, kw_only=True):
     wait_on: str = ""
     requested_by: str | None = None
     inputs: dict[str, Any] = {}
+    mode: Mode | None = None
+    """The boldest mode in which it was carried so far."""
     ended_at: datetime | None = None
     result: str | None = None
     error: str | None = None
@@ -182,6 +185,8 @@ class Approval(Struct, frozen=True, kw_only=True):
     quorum: int
     reason: str
     rank: int
+    mode: Mode
+    """In which mode people were asked: a yes in practice is never a yes to act."""
     expires_s: int
     created_at: datetime
     state: ApprovalState = ApprovalState.POSTING
