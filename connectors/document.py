@@ -66,26 +66,18 @@ def shorten(text: str, limit: int) -> str:
     return text[:head] + mark + text[len(text) - keep // 2 :]
 
 
-_BIDI_AND_INVISIBLE = frozenset(
-    [*range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2070), 0x061C, 0xFEFF]
-)
-
-
 def _is_unsafe(char: str) -> bool:
+    """Neither to be seen nor a space: control and format characters (bidirectional, zero-width,
+    tags), surrogates, private and unassigned ones, and what breaks a line."""
     point = ord(char)
-    return (
-        point < 0x20
-        or 0x7F <= point < 0xA0
-        or 0xD800 <= point <= 0xDFFF
-        or point in (0x2028, 0x2029)
-        or point in _BIDI_AND_INVISIBLE
-    )
+    is_control = point < 0x20 or 0x7F <= point < 0xA0
+    return is_control or point in (0x2028, 0x2029) or not (char.isprintable() or char.isspace())
 
 
 def visible(text: str, *, keep_newlines: bool = False) -> str:
     r"""Write control, bidirectional and invisible characters as escapes, so that evidence can
     rewrite no terminal, log line or card: ESC becomes `\x1b`, U+202E becomes `\u202e`."""
-    if text.isprintable() and not any(map(_is_unsafe, text)):
+    if text.isprintable():
         return text
     return "".join(
         (char if keep_newlines and char == "\n" else _escape(char)) if _is_unsafe(char) else char
@@ -95,4 +87,6 @@ def visible(text: str, *, keep_newlines: bool = False) -> str:
 
 def _escape(char: str) -> str:
     point = ord(char)
+    if point > 0xFFFF:
+        return f"\\U{point:08x}"
     return f"\\x{point:02x}" if point < 0x100 else f"\\u{point:04x}"
