@@ -243,6 +243,8 @@ class Poller:
     def _store(
         self, tx: Tx, search: SearchConfig, window: Window, chunk: list[Row], poll: Poll
     ) -> Poll:
+        if not chunk:
+            return poll
         # Imported here: most polls bring no row.
         from runner.alerts import make_alert
 
