@@ -22,6 +22,7 @@ from runner.hit_row import (
     values_of,
 )
 from runner.hostname import address_in, clean_host, distinct_hosts, full_host, is_same_host
+from runner.masking import mask_secrets
 
 DEFAULT_FIELDS: dict[str, tuple[str, ...]] = {
     "host": ("Computer", "ComputerName", "Hostname", "dvc", "dest", "host"),
@@ -104,7 +105,7 @@ def _account(user: str) -> str:
 
 
 def _shown(text: str) -> str:
-    return visible(shorten(text, 120))
+    return visible(shorten(mask_secrets(text), 120))
 
 
 class _RowReader:

@@ -11,24 +11,23 @@ from connectors.base import Effect
 from connectors.document import (
     Block,
     Bullets,
-    Code,
     Document,
     Heading,
     Paragraph,
     Table,
-    shorten,
     visible,
 )
 from connectors.model import Alert, Card, Device
 from runner.approvals import is_pick
 from runner.journal import Tx, cases, ledger
 from runner.journal.records import Approval, ApprovalState, Case, ChoiceRole
+from runner.masking import mask_secrets
 from runner.wording import (
-    CMDLINE_SHOWN,
     LEDGER_WORDS,
     VERB,
     assessment_blocks,
     clock_text,
+    cmdline_block,
     facts_table,
     marked,
 )
@@ -65,13 +64,13 @@ def _card_blocks(tx: Tx, approval: Approval, case: Case, alert: Alert) -> list[B
     blocks: list[Block] = [Heading(text=marked(_question_text(approval), approval.mode))]
     blocks += assessment_blocks(case.assessment)
     if alert.cmdline:
-        blocks.append(Code(text=shorten(alert.cmdline, CMDLINE_SHOWN)))
+        blocks.append(cmdline_block(alert.cmdline))
     blocks.append(facts_table(case, alert))
     blocks.append(_device_table([item.device for item in approval.items]))
     blocks.append(Bullets(items=tuple(f"{i.device.hostname}: {i.proof}" for i in approval.items)))
     blocks += [Paragraph(text=text) for text in _consequence(approval)]
     if case.assessment is None or approval.reason != case.assessment.summary:
-        blocks.append(Paragraph(text=f"Reason: {approval.reason}"))
+        blocks.append(Paragraph(text=f"Reason: {mask_secrets(approval.reason)}"))
     blocks.append(Bullets(items=tuple(_answers(approval))))
     _, head = tx.head()
     ticket = f", ticket {case.ticket.key}" if case.ticket else ""

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 import runner
 from connectors.document import visible
+from runner.masking import mask_all, mask_secrets
 
 if TYPE_CHECKING:
     from runner.config import Config
@@ -46,10 +47,11 @@ class SystemClock:
 
 
 class SafeFormatter(logging.Formatter):
-    """One event a line: what evidence brings along is shown as escapes."""
+    """One event a line: what evidence brings along is shown as escapes, and no password."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return visible(super().format(record), keep_newlines=record.exc_info is not None)
+        text = mask_secrets(super().format(record))
+        return visible(text, keep_newlines=record.exc_info is not None)
 
 
 def login_name() -> str:
@@ -147,10 +149,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _print(result: Result, *, is_json: bool) -> int:
     if is_json:
-        print(json.dumps(result.data, indent=2), flush=True)
+        print(json.dumps(mask_all(result.data), indent=2), flush=True)
     elif result.text:
         # Evidence reaches this text: whatever it holds, it moves no cursor and forges no line.
-        text = visible(result.text, keep_newlines=True)
+        text = visible(mask_secrets(result.text), keep_newlines=True)
         print(text, file=sys.stdout if result.code in (0, 3) else sys.stderr, flush=True)
     return result.code
 

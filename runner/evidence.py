@@ -1,4 +1,7 @@
-"""A case's evidence as one JSON text: what was seen, judged, asked, answered, done and verified."""
+"""A case's evidence as one JSON text: what was seen, judged, asked, answered, done and verified.
+
+It leaves the house with the ticket, so passwords in command lines are masked.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import msgspec
 
 from runner.journal import Tx, approvals, cases, ledger, runs
 from runner.journal.records import Case
+from runner.masking import mask_all
 
 
 def evidence_file(tx: Tx, case: Case) -> bytes:
@@ -20,4 +24,5 @@ def evidence_file(tx: Tx, case: Case) -> bytes:
         "ledger": ledger.of_case(tx, case.id),
         "journal_head": dict(zip(("seq", "sha256"), tx.head(), strict=True)),
     }
-    return msgspec.json.format(msgspec.json.encode(content), indent=2)
+    plain = mask_all(msgspec.to_builtins(content))
+    return msgspec.json.format(msgspec.json.encode(plain), indent=2)

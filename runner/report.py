@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from connectors.document import Block, Bullets, Code, Document, Heading, Paragraph, Table, shorten
+from connectors.document import Block, Bullets, Document, Heading, Paragraph, Table, shorten
 from runner.card_text import decision_sentence
 from runner.config import Mode
 from runner.guards import GuardAnswer, Ruling, denials, strictest
@@ -26,11 +26,12 @@ from runner.journal.records import (
     RunStatus,
     StepResult,
 )
+from runner.masking import mask_secrets
 from runner.wording import (
-    CMDLINE_SHOWN,
     LEDGER_WORDS,
     assessment_blocks,
     clock_text,
+    cmdline_block,
     facts_table,
     marked,
 )
@@ -44,7 +45,7 @@ def case_document(tx: Tx, case: Case, mode: Mode) -> Document:
     blocks: list[Block] = [Heading(text=marked(f"Case {case.id}: {state_of(tx, case)}", mode))]
     blocks += assessment_blocks(case.assessment)
     if alert.cmdline:
-        blocks.append(Code(text=shorten(alert.cmdline, CMDLINE_SHOWN)))
+        blocks.append(cmdline_block(alert.cmdline))
     blocks.append(facts_table(case, alert))
     blocks += _containment_blocks(tx, case, asked, steps)
     blocks += _spread_blocks(steps)
@@ -160,7 +161,7 @@ def _spread_blocks(steps: Sequence[tuple[Run, list[StepResult]]]) -> list[Block]
                 str(host.get("host")),
                 str(host.get("at")),
                 str(host.get("user")),
-                shorten(str(host.get("cmdline")), 300),
+                shorten(mask_secrets(str(host.get("cmdline"))), 300),
             )
             for host in hosts
         )

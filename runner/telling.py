@@ -14,6 +14,7 @@ from connectors.model import TicketDraft, TicketRef
 from runner import report, wording
 from runner.context import Call
 from runner.journal import cases
+from runner.masking import mask_secrets
 from runner.work import Work
 
 
@@ -74,7 +75,7 @@ async def comment_ticket(work: Work) -> Any:
         return {"key": ""}
     ref = ticket
     key = message_key(work)
-    body = Document(blocks=(Paragraph(text=str(work.inputs["text"])),))
+    body = Document(blocks=(Paragraph(text=mask_secrets(str(work.inputs["text"]))),))
     action = action_of(Tickets.comment_ticket)
 
     def send(_elapsed_s: float) -> dict[str, str]:

@@ -6,10 +6,11 @@ from __future__ import annotations
 from datetime import datetime
 
 from connectors.base import Effect
-from connectors.document import Block, Bullets, Document, Paragraph, Table, shorten
+from connectors.document import Block, Bullets, Code, Document, Paragraph, Table, shorten
 from connectors.model import Alert, Assessment
 from runner.config import Mode
 from runner.journal.records import Case, LedgerState
+from runner.masking import mask_secrets
 
 CMDLINE_SHOWN = 1500
 VERB = {Effect.CONTAIN: "ISOLATE", Effect.RELEASE: "RELEASE"}
@@ -36,18 +37,24 @@ def marked(text: str, mode: Mode) -> str:
 
 
 def ticket_title(title: str, mode: Mode) -> str:
-    return marked(title, mode)
+    return marked(mask_secrets(title), mode)
 
 
 def message_document(text: str, case_id: str, mode: Mode) -> Document:
-    return Document(blocks=(Paragraph(text=marked(text, mode)), Paragraph(text=f"Case {case_id}.")))
+    said = marked(mask_secrets(text), mode)
+    return Document(blocks=(Paragraph(text=said), Paragraph(text=f"Case {case_id}.")))
+
+
+def cmdline_block(cmdline: str) -> Code:
+    """The command line without its secrets: masked whole, since a cut could split a password."""
+    return Code(text=shorten(mask_secrets(cmdline), CMDLINE_SHOWN))
 
 
 def facts_table(case: Case, alert: Alert) -> Table:
     rows = [
         ("host in the alert", alert.host or "none"),
         ("user", alert.user or "none"),
-        ("parent", shorten(alert.parent or "none", 300)),
+        ("parent", shorten(mask_secrets(alert.parent or "none"), 300)),
         ("seen", clock_text(alert.occurred_at)),
         ("alerts in the case", str(case.alert_count)),
     ]
@@ -66,9 +73,11 @@ def assessment_blocks(judged: Assessment | None) -> list[Block]:
     if all(reason.text != judged.summary for reason in judged.reasons):
         said = f"{said} {judged.summary}"
     blocks: list[Block] = [Paragraph(text=said)]
+    neutral = [reason for reason in judged.reasons if reason.weight == 0]
     for title, chosen in (
         ("Speaks for an attack", [r for r in judged.reasons if r.weight > 0]),
-        ("Speaks against", [r for r in judged.reasons if r.weight <= 0]),
+        ("Speaks against", [r for r in judged.reasons if r.weight < 0]),
+        *([("Proves nothing either way", neutral)] if neutral else []),
     ):
         items = tuple(f"{reason.weight:+d} {reason.text}" for reason in chosen) or (
             "nothing known",
