@@ -23,13 +23,15 @@ from runner.approvals import expire, make_void, settle
 from runner.config import Config, Mode
 from runner.context import Call, StepFailed, Suspended
 from runner.effects import Effects
-from runner.journal import Journal, approvals, cases, runs
-from runner.journal.records import Approval, ApprovalState, StepStatus, Vote
+from runner.journal import Journal, approvals, cases
+from runner.journal.records import Approval, ApprovalState, Vote
 from runner.roles import Roles
 from runner.votes import Electorate, tally, votes_of
 
 log = logging.getLogger(__name__)
 
+ASKED_WITHIN = timedelta(minutes=1)
+"""A card that takes longer to be posted is a trouble of its own."""
 CLOSES_AFTER = timedelta(hours=24)
 """How long a decided card's thread is told what became of it."""
 
@@ -56,18 +58,22 @@ class Cards:
             try:
                 self._turn(approval)
             except Suspended:
-                continue
+                if self._is_unasked(approval):
+                    self.trouble[approval.id] = "its card is not posted yet: nobody was asked"
             except (ConnectorError, StepFailed) as fault:
                 log.warning("card approval=%s not served: %s", approval.id, fault)
                 self.trouble[approval.id] = str(fault)
                 self._expire_unseen(approval)
 
     def _expire_unseen(self, approval: Approval) -> None:
-        """Time runs out whether chat can be read or not; what was not seen in time does not
-        count."""
+        """Time runs out whether chat can be read or not; a late answer does not count."""
         if approval.state is ApprovalState.OPEN and self._is_over(approval):
             with self._journal.write() as tx:
                 expire(tx, approval)
+
+    def _is_unasked(self, approval: Approval) -> bool:
+        waited = self._clock.now() - approval.created_at
+        return approval.state is ApprovalState.POSTING and waited > ASKED_WITHIN
 
     def _is_over(self, approval: Approval) -> bool:
         return approval.expires_at is None or self._clock.now() >= approval.expires_at
@@ -84,25 +90,21 @@ class Cards:
     # -- asking ------------------------------------------------------------------------------------
 
     def _post(self, approval: Approval) -> None:
-        """Build the card, post it, put the choices under it; then the question is open."""
-        card = self._built(approval)
+        """Build the card and post it; then the question is open, with its choices under it."""
         chat = self._roles.chat
         try:
             posted = self._perform(
                 approval,
                 "post",
                 "post_card",
-                lambda: chat.post_card(card),
-                look=lambda: chat.find_message(card.key),
+                lambda: chat.post_card(self._built(approval)),
+                look=lambda: chat.find_message(approval.id),
             )
         except StepFailed as failed:
             with self._journal.write() as tx:
                 make_void(tx, approval, f"could not ask: {failed.text}")
             raise
         message = msgspec.convert(posted, MessageRef)
-        self._perform(
-            approval, "seed", "seed_choices", lambda: chat.seed_choices(message, card.choices)
-        )
         with self._journal.write() as tx:
             current = approvals.read(tx, approval.id)
             opened = msgspec.structs.replace(
@@ -111,20 +113,22 @@ class Cards:
             approvals.save(tx, opened)
             tx.entry("card_posted", {"approval": approval.id}, message)
             cases.revise(tx, approval.case_id)
+        self._seed(opened, message)
 
     def _built(self, approval: Approval) -> Card:
-        """The card as it is about to be posted. While nothing was sent, its time starts anew."""
-        with self._journal.read() as tx:
-            step = runs.step(tx, _scope(approval), "post")
-        if approval.card is not None and step is not None and step.status is not StepStatus.PENDING:
-            return approval.card
+        """The card as it is about to be sent: each time it is, its time starts anew."""
         with self._journal.write() as tx:
             expires_at = tx.clock.now() + timedelta(seconds=approval.expires_s)
             timed = msgspec.structs.replace(approval, expires_at=expires_at)
-            mentions = self._accounts(self._config.approvals.mention)
-            card = card_text.card(tx, timed, mentions)
+            card = card_text.card(tx, timed, self._accounts(self._config.approvals.mention))
             approvals.save(tx, msgspec.structs.replace(timed, card=card))
         return card
+
+    def _seed(self, approval: Approval, message: MessageRef) -> None:
+        """Put the choices under the card. Answers are read whether that works or not."""
+        choices = tuple(asked.choice for asked in approval.choices)
+        chat = self._roles.chat
+        self._perform(approval, "seed", "seed_choices", lambda: chat.seed_choices(message, choices))
 
     def _accounts(self, names: Sequence[str]) -> tuple[str, ...]:
         people = [self._config.people[name] for name in names]
@@ -150,6 +154,7 @@ class Cards:
             self._make_void(approval, "the card does not show what was posted")
             return
         self._count(approval, reading)
+        self._seed(approval, approval.message)
 
     def _make_void(self, approval: Approval, why: str) -> None:
         with self._journal.write() as tx:
@@ -214,8 +219,7 @@ class Cards:
         if left <= timedelta(seconds=approval.expires_s / 2):
             until = approval.expires_at.strftime("%H:%M UTC")
             text = f"Still open: without a yes by {until} nothing is done."
-            mentions = self._accounts(self._config.approvals.mention)
-            self._reply(approval, "remind", text, mentions)
+            self._reply(approval, "remind", text, self._accounts(self._config.approvals.mention))
 
     # -- after the decision ------------------------------------------------------------------------
 
@@ -230,10 +234,8 @@ class Cards:
         with self._journal.write() as tx:
             current = approvals.read(tx, approval.id)
             is_told = len(current.notes) == len(approval.notes)
-            is_old = (
-                current.decided_at is not None
-                and tx.clock.now() - current.decided_at > CLOSES_AFTER
-            )
+            now = tx.clock.now()
+            is_old = now - (current.decided_at or now) > CLOSES_AFTER
             # An approved call that is still to be sent keeps its card.
             if lost is not None or (is_told and (is_old or current.due_at is None)):
                 approvals.save(tx, msgspec.structs.replace(current, closed=True))

@@ -25,7 +25,6 @@ LOOKS = 2
 """How often an effect must be missing, a settle time apart, before it counts as not done: searches
 lag behind writes."""
 MOST_ATTEMPTS = 2
-MOST_REPEATS = 5
 
 
 def plain(value: Any) -> Any:
@@ -146,8 +145,11 @@ class Effects:
             return self._postpone(step, call, fault)
         except Rejected as fault:
             self.fail(step, "rejected", str(fault))
-        except OutcomeUnknown:
-            doubt = msgspec.structs.replace(step, settle_until=self._after(call.settle_s))
+        except OutcomeUnknown as fault:
+            delay_s = call.settle_s
+            if declared(call).recovery is Recovery.REPEAT:
+                delay_s = max(delay_s, wait_after(fault, step.attempt))
+            doubt = msgspec.structs.replace(step, settle_until=self._after(delay_s))
             with self._journal.write() as tx:
                 runs.save_step(tx, doubt)
             raise Suspended("time", doubt.settle_until) from None
@@ -185,7 +187,7 @@ class Effects:
         if step.settle_until is not None and self._clock.now() < step.settle_until:
             raise Suspended("time", step.settle_until)
         if declared(call).recovery is Recovery.REPEAT:
-            if step.attempt >= MOST_REPEATS:
+            if (self._clock.now() - step.intended_at).total_seconds() > call.again_s:
                 self._hand_over(step)
             return self._send(self.intend(step, call.settle_s), call)
         if call.look is None:

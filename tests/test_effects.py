@@ -12,7 +12,7 @@ from connectors.base import Action, Chat, Edr, Effect, Tickets, action_of
 from connectors.errors import AuthFailed, OutcomeUnknown, Rejected, Unavailable
 from runner.config import Mode
 from runner.context import Call, StepFailed, Suspended
-from runner.effects import LOOKS, MOST_ATTEMPTS, MOST_REPEATS, Effects, forbidden_by, wait_after
+from runner.effects import LOOKS, MOST_ATTEMPTS, Effects, forbidden_by, wait_after
 from runner.journal import Journal, runs
 from runner.journal.records import StepResult, StepStatus
 from tests.fake_clock import FakeClock
@@ -235,13 +235,18 @@ def test_perform_when_a_repeat_is_harmless_then_sent_again_but_not_for_ever(shop
     assert shop.sent == 2
 
 
-def test_perform_when_even_repeats_are_always_lost_then_a_person_must_say(shop: Shop) -> None:
-    call = shop.call(SEED, look=None)
-    shop.plan = [shop.lost_before] * 20
-    for _ in range(12):
-        shop.suspended(call)
-        shop.clock.advance(SETTLE_S)
-    assert shop.sent == MOST_REPEATS
+def test_perform_when_even_repeats_are_always_lost_then_a_person_must_say_in_the_end(
+    shop: Shop,
+) -> None:
+    call = shop.call(SEED, look=None, settle_s=0)
+    shop.plan = [shop.lost_before] * 99
+    waits = shop.suspended(call)
+    while waits.wait_on == "time":
+        shop.clock.advance(60)
+        waits = shop.suspended(call)
+    assert waits.wait_on == "person"
+    # Once a minute for the ten minutes that it was told to go on.
+    assert shop.sent == 11
     assert shop.status() is StepStatus.UNKNOWN
 
 
