@@ -94,7 +94,8 @@ class FollowUp:
                 looked = msgspec.structs.replace(looked, verified_at=tx.clock.now())
             elif current.state is LedgerState.CONFIRMED:
                 # What the EDR no longer says is not known any more.
-                looked = msgspec.structs.replace(looked, state=LedgerState.UNKNOWN)
+                drift = "the EDR no longer says whether it is contained"
+                looked = msgspec.structs.replace(looked, state=LedgerState.UNKNOWN, drift=drift)
                 for holder in current.holders:
                     cases.revise(tx, holder)
             if looked != current:

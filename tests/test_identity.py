@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from connectors.base import Effect
 from connectors.emulators.scenario import device_id
 from connectors.model import Alert, Device, DeviceKind
+from runner.config import Mode
 from runner.context import Target
 from runner.identity import LIVE_WITHIN, prove, says_own_name
 from runner.isolation import Outcome
@@ -164,7 +165,9 @@ def test_plan_when_an_unproved_target_is_in_a_wave_then_left_out_and_said() -> N
 
 
 def test_question_when_a_device_is_settled_then_only_the_rest_is_asked_about() -> None:
-    asked = question(plan(GOOD, OPEN), 1, [GOOD, OPEN], {OTHER.device_id: OTHER}, pick=False)
+    asked = question(
+        plan(GOOD, OPEN), 1, [GOOD, OPEN], {OTHER.device_id: OTHER}, pick=False, mode=Mode.ACT
+    )
     assert [target.devices for target in asked.targets] == [(OTHER,)]
     assert (asked.n, asked.path) == (1, "/isolate")
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from connectors.base import Effect
 from connectors.model import Account, Answer, Device
 from runner.approvals import NUMBERS, choices_for
-from runner.config import Person
+from runner.config import Mode, Person
 from runner.journal.records import Approval, ApprovalItem, ApprovalState, ChoiceRole, Vote
 from runner.votes import Electorate, Outcome, tally, votes_of
 
@@ -56,6 +56,7 @@ def question(devices: int = 1, *, pick: bool = False, quorum: int = 1) -> Approv
         quorum=quorum,
         reason="r",
         rank=3,
+        mode=Mode.ACT,
         expires_s=1800,
         created_at=NOW,
     )
