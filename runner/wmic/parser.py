@@ -11,14 +11,14 @@ from bisect import bisect_right
 
 from msgspec import Struct
 
-_DASHES = "/\\-\u2013\u2014\u2015"
+DASHES = "/\\-\u2013\u2014\u2015"
 # Blanks after the slash and before the colon are accepted by wmic; carets are cmd.exe's escapes.
 _SWITCH = re.compile(
-    rf"[{_DASHES}][\s^]*" + r"\^*".join("format") + r"(?![a-z0-9_])(?:[\s^]*(?P<colon>:))?",
+    rf"[{DASHES}][\s^]*" + r"\^*".join("format") + r"(?![a-z0-9_])(?:[\s^]*(?P<colon>:))?",
     re.IGNORECASE,
 )
-_QUOTES = "\"'\u201c\u201d\u201e\u201f\u2018\u2019\u201a\u201b"
-_QUOTE = re.compile(f"[{_QUOTES}]")
+QUOTES = "\"'\u201c\u201d\u201e\u201f\u2018\u2019\u201a\u201b"
+_QUOTE = re.compile(f"[{QUOTES}]")
 _CLOSERS = (
     ('"', re.compile('"')),
     ("'", re.compile("'")),
@@ -27,9 +27,9 @@ _CLOSERS = (
 )
 _CLOSER_OF = {quote: closer for family, closer in _CLOSERS for quote in family}
 # Only these end a bare value. A no-break space stays inside it: it may be part of a file's name.
-_BLANKS = " \t\r\n\v\f"
-_VALUE_STOP = re.compile(f"[{_BLANKS}:{_QUOTES}]")
-_UNQUOTED = str.maketrans("", "", _QUOTES + "^")
+BLANKS = " \t\r\n\v\f"
+_VALUE_STOP = re.compile(f"[{BLANKS}:{QUOTES}]")
+_UNQUOTED = str.maketrans("", "", QUOTES + "^")
 _SCHEME = re.compile(r"(?:^|[^a-z0-9+.-])(?P<scheme>[a-z][a-z0-9+.-]*)$", re.IGNORECASE | re.ASCII)
 _ALWAYS_A_SCHEME = frozenset({"http", "https", "ftp"})
 
@@ -40,6 +40,7 @@ class FormatSwitch(Struct, frozen=True, kw_only=True):
     `parameter` is what follows the value after a colon (`htable:"sortby=Name"`). `is_closed` is
     false when the line ends inside a quotation. `is_inside_text` when the switch stands in the
     middle of a quoted text, where wmic need not see it. `ends_line` when nothing comes after it.
+    It stands in the line from `start` to `end`, quotes around it included.
     """
 
     value: str | None
@@ -47,13 +48,15 @@ class FormatSwitch(Struct, frozen=True, kw_only=True):
     is_closed: bool = True
     is_inside_text: bool = False
     ends_line: bool = False
+    start: int = 0
+    end: int = 0
 
 
 def read_format_switches(cmdline: str) -> tuple[FormatSwitch, ...]:
     """Every format switch of a command line, in order; none is no error."""
-    spans = _quoted_spans(cmdline)
+    spans = quoted_spans(cmdline)
     starts = [start for start, _ in spans]
-    last = len(cmdline.rstrip(_BLANKS + _QUOTES))
+    last = len(cmdline.rstrip(BLANKS + QUOTES))
     found: list[FormatSwitch] = []
     at = 0
     while match := _SWITCH.search(cmdline, at):
@@ -62,8 +65,9 @@ def read_format_switches(cmdline: str) -> tuple[FormatSwitch, ...]:
         span = spans[before] if before >= 0 and match.start() < spans[before][1] else None
         is_inside = span is not None and match.start() > span[0] + 1
         end = span[1] if span else len(cmdline)
+        first = span[0] if span and not is_inside else match.start()
         if match["colon"]:
-            blanks = "" if span and not is_inside else _BLANKS
+            blanks = "" if span and not is_inside else BLANKS
             reader = _Reader(cmdline, at, end, blanks)
             value, parameter = reader.value_and_parameter()
             at = reader.at
@@ -74,14 +78,18 @@ def read_format_switches(cmdline: str) -> tuple[FormatSwitch, ...]:
                     is_closed=reader.is_closed,
                     is_inside_text=is_inside,
                     ends_line=at >= last,
+                    start=first,
+                    end=at + 1 if span and not is_inside and at == end else at,
                 )
             )
-        elif match.start() == 0 or cmdline[match.start() - 1] in _BLANKS + _QUOTES:
-            found.append(FormatSwitch(value=None, is_inside_text=is_inside))
+        elif match.start() == 0 or cmdline[match.start() - 1] in BLANKS + QUOTES:
+            found.append(
+                FormatSwitch(value=None, is_inside_text=is_inside, start=first, end=match.end())
+            )
     return tuple(found)
 
 
-def _quoted_spans(line: str) -> list[tuple[int, int]]:
+def quoted_spans(line: str) -> list[tuple[int, int]]:
     """Position of each opening quote and of its closer. A quote that nothing closes is a letter."""
     spans: list[tuple[int, int]] = []
     at = 0
@@ -108,7 +116,7 @@ class _Reader:
         self.is_closed = True
 
     def value_and_parameter(self) -> tuple[str, str | None]:
-        while self.at < self._end and self._line[self.at] in _BLANKS:
+        while self.at < self._end and self._line[self.at] in BLANKS:
             self.at += 1
         value = self._text(stop_at_colon=True)
         if self.at == self._end or self._line[self.at] != ":":
@@ -130,11 +138,11 @@ class _Reader:
                 if not scheme:
                     return "".join([*parts, part])
                 is_address = len(scheme) > 1
-            elif stop and stop[0] in _BLANKS and stop[0] in self._blanks:
+            elif stop and stop[0] in BLANKS and stop[0] in self._blanks:
                 return "".join([*parts, part])
             parts.append(part)
             if stop:
-                parts.append(self._quotation() if stop[0] in _QUOTES else self._letter())
+                parts.append(self._quotation() if stop[0] in QUOTES else self._letter())
             # The end is enough to know a scheme by, and keeps the whole linear.
             tail = (tail + part + (parts[-1] if stop else ""))[-40:]
         return "".join(parts)
