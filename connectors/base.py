@@ -230,6 +230,10 @@ class Chat(Protocol):
         """The hash that an unchanged posted card reads back with."""
         ...
 
+    def is_card(self, card: Card, sha256: str) -> bool:
+        """Is this the hash of the card as `post_card` may have posted it?"""
+        ...
+
     @action(Effect.NOTIFY, Recovery.LOOK, settle_s=30)
     def post_card(self, card: Card) -> MessageRef:
         """A new message, always. Falls back to a shorter form when the product refuses the

@@ -12,7 +12,9 @@ from typing import Any
 import msgspec
 
 from connectors.base import ROLES, Effect
+from connectors.errors import AuthFailed, Rejected
 from connectors.model import (
+    Alert,
     Assessment,
     AssessmentKind,
     Device,
@@ -20,10 +22,20 @@ from connectors.model import (
     Observable,
 )
 from runner.catalogue import CATALOGUE
+from runner.config import Mode
 from runner.context import StepFailed, Target
 from runner.effects import plain
-from runner.hunts import SEARCH_S, elsewhere, event_of, event_query, evidence, search, spread_query
-from runner.identity import prove
+from runner.hunts import (
+    SEARCH_S,
+    elsewhere,
+    event_of,
+    event_query,
+    evidence,
+    search,
+    spread_query,
+    unseen,
+)
+from runner.identity import MOST_CANDIDATES, prove
 from runner.journal import Journal, cases
 from runner.plan import Plan
 from runner.roles import Roles
@@ -51,7 +63,8 @@ async def act(work: Work) -> Any:
         raise StepFailed("playbook", f"{spec.name} lacks {', '.join(missing)}")
     role = spec.name.partition(".")[0]
     is_bound = role not in ROLES or work.bench.roles.has(role)
-    if not is_bound and spec.effect is Effect.INVESTIGATE:
+    is_watched = work.mode is Mode.OBSERVE and spec.name == "edr.find_host"
+    if not is_bound and spec.effect is Effect.INVESTIGATE and not is_watched:
         raise StepFailed("rejected", f"the configuration binds no connector to the role {role}")
     return await ACTIONS[spec.name](work)
 
@@ -87,9 +100,13 @@ async def find_host(work: Work) -> Any:
     """Read the event behind the alert, find its device exactly, and prove the identity."""
     alert = work.ctx.alert
     bench = work.bench
+    if work.mode is Mode.OBSERVE and not bench.roles.has("edr"):
+        proof = "no EDR is bound; it would have been looked up there"
+        return _host(Target(proved=False, proof=proof, devices=()))
     event = None
-    query = event_query(alert, bench.config.hunts)
-    if query is not None and bench.roles.has("siem"):
+    asked = await read(work, "query", lambda _s: event_query(alert, bench.config.hunts))
+    if asked is not None and bench.roles.has("siem"):
+        query = msgspec.convert(asked, EventQuery)
         found = await search(
             work.ctx, f"{work.path}#event", bench.roles.siem, query, limit_of(work)
         )
@@ -97,10 +114,12 @@ async def find_host(work: Work) -> Any:
 
     def send(_elapsed_s: float) -> Target:
         told = event or alert
-        now = work.ctx.now()
-        return prove(alert, event, _devices(bench.roles, told.host, alert.device_id), now)
+        return prove(alert, event, _devices(bench.roles, told, alert.device_id), work.ctx.now())
 
-    target = msgspec.convert(await read(work, "device", send), Target)
+    return _host(msgspec.convert(await read(work, "device", send), Target))
+
+
+def _host(target: Target) -> dict[str, Any]:
     return {
         "found": bool(target.devices),
         "proved": target.proved,
@@ -114,10 +133,23 @@ def limit_of(work: Work) -> float:
     return work.step.timeout_s or SEARCH_S
 
 
-def _devices(roles: Roles, host: str | None, device_id: str | None) -> list[Device]:
+def _devices(roles: Roles, told: Alert, device_id: str | None) -> list[Device]:
+    """All devices that the sensor's id, or else the name or one of the names, fits exactly."""
     if device_id is not None:
-        return list(roles.edr.find_devices(device_id=device_id))
-    return [] if host is None else list(roles.edr.find_devices(hostname=host))
+        try:
+            by_sensor = list(roles.edr.find_devices(device_id=device_id))
+        except AuthFailed:
+            raise
+        except Rejected:
+            # Another product's id: it names no sensor here, and the host's name still may.
+            by_sensor = []
+        if by_sensor:
+            return by_sensor
+    found: dict[str, Device] = {}
+    for host in [told.host] if told.host else told.host_candidates[:MOST_CANDIDATES]:
+        for device in roles.edr.find_devices(hostname=host):
+            found[device.device_id] = device
+    return list(found.values())
 
 
 async def contain(work: Work) -> Any:
@@ -137,14 +169,26 @@ async def contain(work: Work) -> Any:
         effect=spec.effect,
         targets=targets,
         reason=str(work.inputs["reason"]),
-        quorum=work.step.approval_quorum or 1,
+        quorum=_quorum(work),
         rank=rank_of_case(work.bench.journal, work.ctx.run.case_id),
         drops_all=bool(work.ctx.run.inputs.get("is_whole")),
     )
     outcome = await work.bench.containment.carry_out(work.ctx, plan)
-    if outcome["state"] == "failed":
+    if outcome["state"] in ("failed", "void"):
+        # Void three times: nobody was asked, or nothing could be sent. That must not look well.
         raise StepFailed("rejected", outcome["summary"])
     return outcome
+
+
+def _quorum(work: Work) -> int:
+    """How many must agree. Who started it by hand and is nobody's login in the configuration might
+    be any of the approvers: then a second one is needed, where there is one."""
+    asked = work.step.approval_quorum or 1
+    approvals = work.bench.config.approvals
+    by = work.ctx.run.requested_by
+    if by is None or by in work.bench.config.people:
+        return asked
+    return max(asked, min(2, len(approvals.approvers)))
 
 
 # -- spread ----------------------------------------------------------------------------------------
@@ -163,18 +207,19 @@ async def hunt_spread(work: Work) -> Any:
     query = msgspec.convert(begun, EventQuery)
     found = await search(work.ctx, f"{work.path}#spread", bench.roles.siem, query, limit_of(work))
     events = elsewhere(alert, found, hunts)
-    gaps = [found.gap] if found.gap else []
+    gaps = [found.gap] if found.gap else [*unseen(alert, found, hunts, query)]
     if len(events) > MOST_SPREAD_HOSTS:
         gaps.append(f"incomplete: {len(events)} hosts, the first {MOST_SPREAD_HOSTS} are followed")
 
     def send(_elapsed_s: float) -> list[Target]:
         now = work.ctx.now()
         return [
-            prove(event, event, _devices(bench.roles, event.host, event.device_id), now)
+            prove(event, event, _devices(bench.roles, event, event.device_id), now)
             for event in events[:MOST_SPREAD_HOSTS]
         ]
 
     targets = await read(work, "devices", send) if events else []
+    gaps += [target["proof"] for target in targets if not target["devices"]]
     hosts = [evidence(event) for event in events]
     return await read(work, "result", lambda _s: _spread(hosts, targets, gaps))
 

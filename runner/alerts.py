@@ -80,6 +80,9 @@ def case_key(alert: Alert) -> str:
     question less than one case for two machines, of which the second would never be looked at.
     """
     hosts = [alert.host] if alert.host else sorted(alert.host_candidates)
+    if not hosts:
+        # Without a name, only the same row is certainly the same machine.
+        return digest([alert.siem, [alert.id], _cmdline_digest(alert.cmdline)])
     return digest([alert.siem, [full_host(host) for host in hosts], _cmdline_digest(alert.cmdline)])
 
 

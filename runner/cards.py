@@ -20,10 +20,11 @@ from connectors.errors import ConnectorError, NotFound
 from connectors.model import Account, Card, CardReading, Clock, MessageRef
 from runner import card_text
 from runner.approvals import expire, make_void, settle
+from runner.arming import is_paused, standing_for
 from runner.config import Config, Mode
 from runner.context import Call, StepFailed, Suspended
 from runner.effects import Effects
-from runner.journal import Journal, approvals, cases
+from runner.journal import Journal, approvals, cases, runs
 from runner.journal.records import Approval, ApprovalState, Vote
 from runner.roles import Roles
 from runner.votes import Electorate, tally, votes_of
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 
 ASKED_WITHIN = timedelta(minutes=1)
 """A card that takes longer to be posted is a trouble of its own."""
+MOST_FAILURES = 2
 CLOSES_AFTER = timedelta(hours=24)
 """How long a decided card's thread is told what became of it."""
 
@@ -48,15 +50,27 @@ class Cards:
         self._effects = effects
         self._clock = clock
         self.trouble: dict[str, str] = {}
+        self._is_paused = False
 
     def advance(self) -> None:
-        """One look at each question; the gravest first. One that fails holds up no other."""
+        """One look at each question; the gravest first. One that fails holds up no other.
+
+        The look ends early with a yes, because what was agreed to goes before all else, and after
+        two failures in a row, because a chat that is down must not hold up a cut.
+        """
         with self._journal.read() as tx:
             waiting = approvals.unclosed(tx)
+            self._is_paused = is_paused(tx) is not None
         self.trouble = {}
+        failures = 0
         for approval in waiting:
+            if failures == MOST_FAILURES:
+                return
+            failures += 1
             try:
-                self._turn(approval)
+                if self._turn(approval):
+                    return
+                failures = 0
             except Suspended:
                 if self._is_unasked(approval):
                     self.trouble[approval.id] = "its card is not posted yet: nobody was asked"
@@ -78,19 +92,25 @@ class Cards:
     def _is_over(self, approval: Approval) -> bool:
         return approval.expires_at is None or self._clock.now() >= approval.expires_at
 
-    def _turn(self, approval: Approval) -> None:
+    def _turn(self, approval: Approval) -> bool:
+        """True when people just said yes."""
         match approval.state:
+            case ApprovalState.POSTING if self._is_paused:
+                return False
             case ApprovalState.POSTING:
                 self._post(approval)
             case ApprovalState.OPEN:
-                self._watch(approval)
+                return self._watch(approval)
             case _:
                 self._close(approval)
+        return False
 
     # -- asking ------------------------------------------------------------------------------------
 
     def _post(self, approval: Approval) -> None:
         """Build the card and post it; then the question is open, with its choices under it."""
+        if self._was_overtaken(approval):
+            return
         chat = self._roles.chat
         try:
             posted = self._perform(
@@ -98,7 +118,7 @@ class Cards:
                 "post",
                 "post_card",
                 lambda: chat.post_card(self._built(approval)),
-                look=lambda: chat.find_message(approval.id),
+                look=lambda: self._adopt(approval.id),
             )
         except StepFailed as failed:
             with self._journal.write() as tx:
@@ -114,6 +134,29 @@ class Cards:
             tx.entry("card_posted", {"approval": approval.id}, message)
             cases.revise(tx, approval.case_id)
         self._seed(opened, message)
+
+    def _was_overtaken(self, approval: Approval) -> bool:
+        """A question whose mode no longer holds is not put; the run asks anew, or only observes."""
+        with self._journal.read() as tx:
+            run = runs.read(tx, approval.run_id)
+            alert_id = None if run.requested_by is not None else run.alert_id
+            mode = standing_for(tx, self._config, alert_id).mode
+            is_sent = runs.step(tx, _scope(approval), "post") is not None
+        if mode is not approval.mode and not is_sent:
+            self._make_void(approval, f"the mode is {mode} now")
+            return True
+        return False
+
+    def _adopt(self, approval_id: str) -> MessageRef | None:
+        """The card as it was posted before the answer was lost. One that shows something else by
+        now is adopted with the hash that it should have: it becomes void at the first look."""
+        chat = self._roles.chat
+        found = chat.find_message(approval_id)
+        with self._journal.read() as tx:
+            card = approvals.read(tx, approval_id).card
+        if found is None or card is None or chat.is_card(card, found.sha256):
+            return found
+        return msgspec.structs.replace(found, sha256=chat.card_sha256(card))
 
     def _built(self, approval: Approval) -> Card:
         """The card as it is about to be sent: each time it is, its time starts anew."""
@@ -136,31 +179,33 @@ class Cards:
 
     # -- reading -----------------------------------------------------------------------------------
 
-    def _watch(self, approval: Approval) -> None:
-        """Read the card back, count its answers, decide; expiry is a no."""
+    def _watch(self, approval: Approval) -> bool:
+        """Read the card back, count its answers, decide; expiry is a no. True for a yes."""
         if self._is_over(approval):
             with self._journal.write() as tx:
                 expire(tx, approval)
-            return
+            return False
         if approval.message is None:
             self._make_void(approval, "the card is not known")
-            return
+            return False
         try:
             reading = self._roles.chat.read_card(approval.message)
         except NotFound:
             self._make_void(approval, "the card was deleted")
-            return
+            return False
         if reading.sha256 != approval.message.sha256:
             self._make_void(approval, "the card does not show what was posted")
-            return
-        self._count(approval, reading)
-        self._seed(approval, approval.message)
+            return False
+        is_agreed = self._count(approval, reading)
+        if not is_agreed:
+            self._seed(approval, approval.message)
+        return is_agreed
 
     def _make_void(self, approval: Approval, why: str) -> None:
         with self._journal.write() as tx:
             make_void(tx, approval, why)
 
-    def _count(self, approval: Approval, reading: CardReading) -> None:
+    def _count(self, approval: Approval, reading: CardReading) -> bool:
         electorate = self._electorate(approval, reading)
         votes = votes_of(approval, reading.answers, electorate, self._clock.now())
         voted = msgspec.structs.replace(approval, votes=votes)
@@ -176,11 +221,14 @@ class Cards:
         if outcome is None:
             self._remind(approval)
             self._tell_notes(approval)
+        return outcome is not None and outcome.state is ApprovalState.APPROVED
 
     def _electorate(self, approval: Approval, reading: CardReading) -> Electorate:
         """Look up, live, each account that answered and could be an approver's."""
         with self._journal.read() as tx:
-            alert = cases.read_alert(tx, cases.read(tx, approval.case_id).alert_id)
+            affected = cases.users_of(tx, approval.case_id)
+        for item in approval.items:
+            affected.update(item.device.users)
         people = self._config.people
         known = {person.slack for person in people.values()}
         accounts: dict[str, Account | None] = {}
@@ -191,7 +239,7 @@ class Cards:
             people=people,
             approvers=self._config.approvals.approvers,
             accounts=accounts,
-            affected_user=alert.user,
+            affected_users=frozenset(affected),
             requested_by=approval.requested_by,
         )
 

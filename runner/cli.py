@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from runner.service import Service
 
 
+NO_LOGIN = 2**32 - 1
+"""What the kernel says for a process that no login began."""
+
+
 class SystemClock:
     """The machine's own time."""
 
@@ -55,11 +59,19 @@ class SafeFormatter(logging.Formatter):
 
 
 def login_name() -> str:
-    """Who runs the command, by the system's own records, not by an environment variable."""
+    """Who runs the command: the login that the kernel remembers through su and sudo, or else the
+    process's own user; never an environment variable."""
+    uid = os.getuid()
     try:
-        return pwd.getpwuid(os.getuid()).pw_name
+        remembered = int(Path("/proc/self/loginuid").read_text())
+        if remembered != NO_LOGIN:
+            uid = remembered
+    except (OSError, ValueError):
+        pass
+    try:
+        return pwd.getpwuid(uid).pw_name
     except KeyError:
-        return f"uid {os.getuid()}"
+        return f"uid {uid}"
 
 
 # -- arguments -------------------------------------------------------------------------------------

@@ -90,7 +90,7 @@ class SearchShape(Shape, frozen=True, kw_only=True):
     identity: Texts = ()
     overlap_s: Day = 300
     settle_s: Annotated[int, Meta(ge=0, le=3600)] = 60
-    first_lookback_s: Day = 3600
+    first_lookback_s: Annotated[int, Meta(ge=60, le=7 * 86400)] = 3600
     canary: Text | None = None
     canary_every_s: Annotated[int, Meta(ge=60, le=86400)] = 300
 

@@ -122,7 +122,10 @@ class Containment:
 
         def send(_elapsed_s: float) -> Any:
             answers = {}
-            for place, device in enumerate(pending.values(), 1):
+            for place, shown in enumerate(pending.values(), 1):
+                # What is to be released was last shown before it was isolated.
+                is_release = plan.effect is Effect.RELEASE
+                device = self._roles.edr.read_device(shown.device_id) if is_release else shown
                 reserved = place if proved else 1
                 answers[device.device_id] = rule(
                     self._facts(plan.effect, device, is_proved=proved, reserved=reserved)

@@ -12,7 +12,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from connectors.base import Effect
-from connectors.model import Device, DeviceKind
+from connectors.model import Device, DeviceKind, IsolationState
 from runner.protected import ProtectedAssets
 
 
@@ -91,6 +91,16 @@ def device_kind(facts: Facts) -> GuardAnswer:
     return _answer("device_kind", Ruling.ASK, f"it is {shown}")
 
 
+def releasable(facts: Facts) -> GuardAnswer:
+    """Only what the EDR shows as contained can be let back: before that, nothing is lifted."""
+    state = facts.device.state
+    if facts.effect is not Effect.RELEASE or state is IsolationState.CONTAINED:
+        return _answer("releasable", Ruling.ALLOW, "nothing stands against it")
+    return _answer(
+        "releasable", Ruling.DENY, f"the EDR says {state}: only a contained device can be released"
+    )
+
+
 def identity(facts: Facts) -> GuardAnswer:
     """An unproved identity is a person's choice, never the machine's."""
     if facts.is_proved:
@@ -140,6 +150,7 @@ GUARDS: tuple[Guard, ...] = (
     allowed_effect,
     protected_asset,
     device_kind,
+    releasable,
     identity,
     budget,
     people,

@@ -124,7 +124,12 @@ def event_query(alert: Alert, hunts: Hunts) -> EventQuery | None:
 def event_of(alert: Alert, found: Found, hunts: Hunts) -> Alert | None:
     """The event behind an alert, among the rows; None when there is none, or several machines."""
     events = [_as_alert(alert.siem, row, hunts) for row in found.rows]
-    same = [event for event in events if event.occurred_at == alert.occurred_at] or events
+    same = [
+        event
+        for event in events
+        if event.occurred_at == alert.occurred_at
+        or (alert.process_guid is not None and event.process_guid == alert.process_guid)
+    ]
     if not same or found.gap is not None:
         return None
     first = same[0]
@@ -174,6 +179,26 @@ def elsewhere(alert: Alert, found: Found, hunts: Hunts) -> list[Alert]:
         if not any(other.host is not None and is_same_host(host, other.host) for other in others):
             others.append(event)
     return others
+
+
+def unseen(alert: Alert, found: Found, hunts: Hunts, query: EventQuery) -> list[str]:
+    """What a hunt that ran to its end did not see all the same, a sentence each.
+
+    The alert's own event is the control: where even that is not found, nothing else would be.
+    """
+    events = [_as_alert(alert.siem, row, hunts) for row in found.rows]
+    nameless = sum(event.host is None for event in events)
+    gaps = []
+    if nameless:
+        gaps.append(f"incomplete: {nameless} events carry no host's name that could be followed")
+    in_range = alert.occurred_at is not None and query.start <= alert.occurred_at <= query.end
+    if in_range and alert.host is not None:
+        is_seen = any(
+            event.host is not None and is_same_host(event.host, alert.host) for event in events
+        )
+        if not is_seen:
+            gaps.append("not searched: not even the alert's own event is in what was searched")
+    return gaps
 
 
 def _time_of(event: Alert) -> float:

@@ -39,10 +39,12 @@ def prove(alert: Alert, event: Alert | None, devices: Sequence[Device], now: dat
     told = event or alert
     live = [device for device in devices if _is_live(device, now)]
     candidates = tuple((live or list(devices))[:MOST_CANDIDATES])
-    shown = visible(told.host or alert.host or "no name")
+    names = told.host or alert.host or " or ".join(told.host_candidates) or "no name"
+    shown = visible(names)
     if not devices:
         return Target(proved=False, proof=f"the EDR has no device named {shown}", devices=())
-    if alert.device_id is not None and len(devices) == 1:
+    is_sensors = len(devices) == 1 and devices[0].device_id == (alert.device_id or "").lower()
+    if is_sensors:
         return _by_sensor(alert, devices[0])
     doubt = _doubt(told, event, live, shown)
     if doubt is not None:
@@ -70,6 +72,8 @@ def _by_sensor(alert: Alert, device: Device) -> Target:
 
 
 def _doubt(told: Alert, event: Alert | None, live: Sequence[Device], shown: str) -> str | None:
+    if told.host is None:
+        return f"the alert does not name one host, but {shown}"
     if event is None and not says_own_name(told):
         return (
             f"{shown} may be a log collector: the event with the endpoint's own name was not read"

@@ -43,7 +43,10 @@ ROWS_AT_ONCE = 1000
 """Rows stored in one transaction."""
 JOB_LIVES = timedelta(minutes=10)
 LOOK_DELAYS_S = (0.1, 0.2, 0.4, 0.8, 1.5)
-CANARY_WINDOW_S = 86400
+CANARY_MARGIN_S = 900
+"""A canary looks back over its own interval and this: a feed that stopped must fall silent soon."""
+SLOW_AFTER = timedelta(minutes=2)
+"""An unfinished search is told as an error from this age on."""
 MOST_LOSSES = 3
 """How often one poll starts a search again whose job the SIEM forgot: behind a balancer that sends
 each call to another search head it forgets every one."""
@@ -82,6 +85,16 @@ class Poller:
         """When `advance` has something to do; None when the round is over."""
         return min(self._due.values(), default=None)
 
+    def unfinished(self) -> bool:
+        """Is a search still under way at the end of a round? An old one is an error too."""
+        for key in self._due:
+            name = key.partition("#")[0]
+            with self._journal.read() as tx:
+                started = polls.job(tx, key)
+            if started is not None and self._clock.now() - started.job.started_at > SLOW_AFTER:
+                self.errors.setdefault(name, "the search has not ended yet")
+        return bool(self._due)
+
     def advance(self) -> None:
         """Do what is due: one call or two a search, none of them long."""
         now = self._clock.now()
@@ -108,12 +121,12 @@ class Poller:
         if started is None:
             self._start(search, key, self._window(search, is_canary=is_canary))
             return
-        if self._clock.now() - started.job.started_at > JOB_LIVES:
-            self._free(started.job)
-            self._give_up(search, key, "the search did not end within ten minutes")
-            return
         status = self._roles.siem.search_status(started.job)
+        is_overdue = self._clock.now() - started.job.started_at > JOB_LIVES
         match status.phase:
+            case SearchPhase.RUNNING if is_overdue:
+                self._free(started.job)
+                self._give_up(search, key, "the search did not end within ten minutes")
             case SearchPhase.RUNNING:
                 self._look_later(key)
             case SearchPhase.LOST:
@@ -123,7 +136,8 @@ class Poller:
                 self._give_up(search, key, "; ".join(status.messages) or "the search failed")
             case SearchPhase.TRUNCATED if can_halve(started.window) and not is_canary:
                 self._free(started.job)
-                self._start(search, key, *_split(started))
+                window, rest = _split(started)
+                self._start(search, key, window, rest, has_gap=started.has_gap)
             case _ if is_canary:
                 self._hear_canary(search, started, status)
             case _:
@@ -132,7 +146,8 @@ class Poller:
     def _window(self, search: SearchConfig, *, is_canary: bool) -> Window | None:
         now = int(self._roles.siem.server_time().timestamp())
         if is_canary:
-            return next_window(None, now, settle_s=0, first_lookback_s=CANARY_WINDOW_S)
+            back_s = search.canary_every_s + CANARY_MARGIN_S
+            return next_window(None, now, settle_s=0, first_lookback_s=back_s)
         with self._journal.read() as tx:
             watermark = polls.watermark(tx, search.name)
         return next_window(
@@ -149,6 +164,8 @@ class Poller:
         key: str,
         window: Window | None,
         rest: tuple[Window, ...] = (),
+        *,
+        has_gap: bool = False,
     ) -> None:
         if window is None:
             del self._due[key]
@@ -161,7 +178,7 @@ class Poller:
             # A search that runs unseen changes nothing; the next round asks the same window again.
             self._give_up(search, key, str(fault))
             return
-        begun = PollJob(search=search.name, window=window, job=job, rest=rest)
+        begun = PollJob(search=search.name, window=window, job=job, rest=rest, has_gap=has_gap)
         with self._journal.write() as tx:
             polls.set_job(tx, key, begun)
         self._looks[key] = 0
@@ -175,7 +192,7 @@ class Poller:
             why = f"the SIEM forgot {losses} searches in a row; do all calls reach one search head?"
             self._give_up(search, key, why)
             return
-        self._start(search, key, lost.window, lost.rest)
+        self._start(search, key, lost.window, lost.rest, has_gap=lost.has_gap)
 
     def _free(self, job: SearchJob) -> None:
         """Give a job's slot back. One that stays ends by itself: no reason to call a poll bad."""
@@ -214,14 +231,14 @@ class Poller:
 
     def _take(self, search: SearchConfig, started: PollJob, status: SearchStatus) -> None:
         """Store all rows; the last of them, the watermark and the poll's record go together."""
-        is_whole = status.phase is SearchPhase.COMPLETE
+        is_whole = status.phase is SearchPhase.COMPLETE and not started.has_gap
         said = "; ".join(status.messages) or str(status.phase)
         with self._journal.read() as tx:
             before = polls.watermark(tx, search.name)
         poll = Poll(
             search=search.name,
             at=self._clock.now(),
-            ok=is_whole,
+            ok=is_whole and not started.rest,
             window=started.window,
             incomplete=None if is_whole else said,
             watermark_before=before,
@@ -237,8 +254,9 @@ class Poller:
         del self._due[search.name]
         if not is_whole:
             self.errors[search.name] = f"incomplete: {said}"
-        elif started.rest:
-            self._start(search, search.name, started.rest[0], started.rest[1:])
+        if started.rest:
+            first, *rest = started.rest
+            self._start(search, search.name, first, tuple(rest), has_gap=not is_whole)
 
     def _store(
         self, tx: Tx, search: SearchConfig, window: Window, chunk: list[Row], poll: Poll

@@ -8,13 +8,14 @@ from __future__ import annotations
 from typing import cast
 
 from connectors.base import Action, Chat, Connector, Edr, Siem, Tickets
+from connectors.errors import Rejected
 from connectors.http import Runtime
 from connectors.registry import load_connector
 from runner.config import Config
 
 
 class Roles:
-    """Role → connector. Errors: `KeyError` for a role that the configuration does not bind."""
+    """Role → connector. Errors: `Rejected` for a role that the configuration does not bind."""
 
     def __init__(self, config: Config, runtime: Runtime) -> None:
         self._config = config
@@ -25,7 +26,9 @@ class Roles:
         return role in self._config.roles
 
     def connector(self, role: str) -> Connector:
-        name = self._config.roles[role]
+        name = self._config.roles.get(role)
+        if name is None:
+            raise Rejected("configuration", f"no connector is bound to the role {role}")
         if name not in self._built:
             settings = self._config.connectors[name]
             self._built[name] = load_connector(settings.type)(

@@ -79,6 +79,9 @@ class Service:
             run = None if arming.is_paused(tx) is not None else runs.next_due(tx)
         if run is None:
             return False
+        # The protected-assets file may have been edited since the round began.
+        faults = arming.refresh_proof(self.journal, self.config, lambda: self.roles.edr)
+        self._faults += [fault for fault in faults if fault not in self._faults]
         try:
             self.crew.engine.advance(run)
         except (Fenced, JournalError):
@@ -148,8 +151,10 @@ class Service:
     def _until_quiet(self, deadline: float) -> None:
         """Turn until nothing is due before the deadline."""
         while True:
-            while self._turn():
-                pass
+            if self._turn():
+                if self.clock.monotonic() >= deadline:
+                    return
+                continue
             due = self._next_due_at()
             left_s = deadline - self.clock.monotonic()
             if due is None or (due - self.clock.now()).total_seconds() > left_s or left_s <= 0:
@@ -175,9 +180,11 @@ class Service:
     def _follow_up(self) -> None:
         with self.journal.read() as tx:
             is_due = bool(ledger.due(tx)) or cases.has_unreported(tx)
+            is_paused = arming.is_paused(tx) is not None
         if is_due:
             self.crew.followup.watch_ledger()
-            self.crew.followup.report_cases()
+            if not is_paused:
+                self.crew.followup.report_cases()
 
     def _next_due_at(self) -> datetime | None:
         with self.journal.read() as tx:
@@ -191,6 +198,7 @@ class Service:
         self._read_decisions()
         self._follow_up()
         self.journal.note_head()
+        is_unfinished = self.poller.unfinished()
         errors = [
             *self._faults,
             *(f"search {name}: {why}" for name, why in self.poller.errors.items()),
@@ -199,10 +207,11 @@ class Service:
             cards, followup = self.crew.cards.trouble, self.crew.followup.trouble
             errors += [f"question {name}: {why}" for name, why in cards.items()]
             errors += [f"{name}: {why}" for name, why in followup.items()]
-        if not errors:
-            errors += self._beat()
         with self.journal.read() as tx:
             people = approvals.count_waiting(tx)
+            errors += [f"{step.key}: {step.error.text}" for step in runs.held_up(tx) if step.error]
+        if not errors and not is_unfinished:
+            errors += self._beat()
         return Tick(errors=tuple(errors), people=people, needs=tuple(needs_of(self.journal)))
 
     def _beat(self) -> list[str]:

@@ -15,7 +15,7 @@ from runner import report, wording
 from runner.context import Call
 from runner.journal import cases
 from runner.masking import mask_secrets
-from runner.work import Work
+from runner.work import Work, read
 
 
 def correlation_of(case_id: str) -> str:
@@ -69,11 +69,15 @@ async def create_ticket(work: Work) -> Any:
 async def comment_ticket(work: Work) -> Any:
     """Add a sentence to the case's ticket."""
     bench = work.bench
-    with bench.journal.read() as tx:
-        ticket = cases.read(tx, work.ctx.run.case_id).ticket
+
+    def which(_elapsed_s: float) -> TicketRef | None:
+        with bench.journal.read() as tx:
+            return cases.read(tx, work.ctx.run.case_id).ticket
+
+    ticket = await read(work, "which", which)
     if ticket is None:
         return {"key": ""}
-    ref = ticket
+    ref = msgspec.convert(ticket, TicketRef)
     key = message_key(work)
     body = Document(blocks=(Paragraph(text=mask_secrets(str(work.inputs["text"]))),))
     action = action_of(Tickets.comment_ticket)

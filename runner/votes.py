@@ -37,7 +37,7 @@ class Electorate(Struct, frozen=True, kw_only=True):
     people: Mapping[str, Person]
     approvers: tuple[str, ...]
     accounts: Mapping[str, Account | None]
-    affected_user: str | None
+    affected_users: frozenset[str]
     requested_by: str | None
 
     def person_of(self, account: str) -> Person | None:
@@ -62,7 +62,7 @@ class Electorate(Struct, frozen=True, kw_only=True):
             return "guests and people of other workspaces may not answer"
         if self.requested_by is not None and person.name == self.requested_by:
             return "you started this by hand, so somebody else must answer"
-        if self.affected_user is not None and _is_account_of(person, self.affected_user):
+        if any(_is_account_of(person, user) for user in self.affected_users):
             return "it concerns your own account, so somebody else must answer"
         return None
 

@@ -31,7 +31,7 @@ FULL = {
     for account in ("U1", "U2", "U3", "U4")
 }
 ELECTORATE = Electorate(
-    people=PEOPLE, approvers=APPROVERS, accounts=FULL, affected_user=None, requested_by=None
+    people=PEOPLE, approvers=APPROVERS, accounts=FULL, affected_users=frozenset(), requested_by=None
 )
 
 
@@ -117,7 +117,7 @@ def test_vote_when_nobody_may_approve_then_nobody_counts() -> None:
     "user", [r"CORP\ada", "ada", "ADA", "ada@corp.example.test", r"OTHER\Ada", "ada-adm"]
 )
 def test_vote_when_it_concerns_the_persons_own_account_then_does_not_count(user: str) -> None:
-    electorate = replace(ELECTORATE, affected_user=user)
+    electorate = replace(ELECTORATE, affected_users=frozenset({user}))
     assert "your own account" in str(why_not(electorate, "U1"))
     assert why_not(electorate, "U2") is None
 

@@ -65,6 +65,9 @@ LOOK_BACK = timedelta(hours=72)
 PAGE_SIZE = 200
 MAX_PAGES = 5
 
+PLAIN_CHOICES = 2
+"""Yes and no: the question is about one device, which its headline names."""
+
 
 class Slack(SlackProduct, Connector):
     """One channel of one workspace.
@@ -96,7 +99,13 @@ class Slack(SlackProduct, Connector):
         Source: https://docs.slack.dev/reference/methods/chat.postMessage, 2026-11-25.
         """
         check_card(card)
-        return self._post(card.key, card_message(card), minimal_card(card))
+        # Without its blocks a card cannot show which devices are meant: nobody may agree to that.
+        minimal = minimal_card(card) if len(card.choices) <= PLAIN_CHOICES else None
+        return self._post(card.key, card_message(card), minimal)
+
+    def is_card(self, card: Card, sha256: str) -> bool:
+        """Is this the hash of the card as we post it, in full or in its minimal form?"""
+        return sha256 in (card_message(card).sha256, minimal_card(card).sha256)
 
     def update_card(self, ref: MessageRef, card: Card) -> MessageRef:
         """Show another card in the same message. Repeat: harmless.
@@ -224,7 +233,7 @@ class Slack(SlackProduct, Connector):
     # -- inside ------------------------------------------------------------------------------------
 
     def _post(
-        self, key: str, full: Message, minimal: Message, thread: MessageRef | None = None
+        self, key: str, full: Message, minimal: Message | None, thread: MessageRef | None = None
     ) -> MessageRef:
         where: JsonObject = {"channel": self._channel}
         if thread is not None:
@@ -235,7 +244,7 @@ class Slack(SlackProduct, Connector):
         return self._show("chat.postMessage", where, key, full, minimal)
 
     def _show(
-        self, method: str, where: JsonObject, key: str, full: Message, minimal: Message
+        self, method: str, where: JsonObject, key: str, full: Message, minimal: Message | None
     ) -> MessageRef:
         """Send the full form or, when Slack refuses its length or blocks, the minimal one."""
         metadata = {"event_type": EVENT_TYPE, "event_payload": {"key": key}}
@@ -247,7 +256,7 @@ class Slack(SlackProduct, Connector):
         try:
             return send(full)
         except Rejected as fault:
-            if fault.code not in TOO_LONG:
+            if fault.code not in TOO_LONG or minimal is None:
                 raise
             log.warning("slack refused a message as too long method=%s code=%s", method, fault.code)
         return send(minimal)

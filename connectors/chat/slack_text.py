@@ -88,7 +88,8 @@ def prose(text: str, limit: int = PARAGRAPH_LIMIT) -> str:
 
 
 def plain_text(text: str, mentions: Sequence[str] = ()) -> str:
-    """The `text` of a message: mentions built from account ids, and raw text made harmless."""
+    """The `text` of a message: raw text made harmless first, because a phone shows its beginning;
+    then mentions built from account ids."""
     shown = _EMOJI_NAME.sub("\ua789", safe(text).translate(_MRKDWN))
-    called = "".join(f"<@{account}> " for account in mentions)
-    return called + escape(fit(shown, TEXT_LIMIT))
+    called = "".join(f" <@{account}>" for account in mentions)
+    return escape(fit(shown, TEXT_LIMIT)) + called

@@ -48,6 +48,13 @@ def read_alert(tx: Tx, alert_id: str) -> Alert:
     return msgspec.json.decode(row[0], type=Alert)
 
 
+def users_of(tx: Tx, case_id: str) -> set[str]:
+    """The users of a case's alerts: whose accounts it concerns."""
+    rows = tx.all("select body from alert where case_id = ? order by n limit 1000", case_id)
+    users = (msgspec.json.decode(row[0], type=Alert).user for row in rows)
+    return {user for user in users if user is not None}
+
+
 def open_case_with_key(tx: Tx, key: str) -> Case | None:
     """The case that still takes repeats of this key."""
     row = tx.one(

@@ -271,6 +271,8 @@ class PollJob(Struct, frozen=True, kw_only=True):
     window: Window
     job: SearchJob
     rest: tuple[Window, ...] = ()
+    has_gap: bool = False
+    """An earlier part was not whole: the rows are taken, and the watermark stays."""
 
 
 class Poll(Struct, frozen=True, kw_only=True):

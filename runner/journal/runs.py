@@ -131,6 +131,19 @@ def parked_steps(tx: Tx) -> list[StepResult]:
     return [_step(row) for row in rows]
 
 
+def held_up(tx: Tx) -> list[StepResult]:
+    """Calls that a product's outage holds up, of runs and rows that still live."""
+    rows = tx.all(f"{_STEP} where error is not null and ended_at is null")
+    alive = {
+        str(row[0])
+        for row in tx.all(
+            "select id from run where status in ('queued', 'running', 'waiting', 'parked')"
+        )
+    }
+    found = [_step(row) for row in rows]
+    return [step for step in found if ":" in step.scope or step.scope in alive]
+
+
 def _step(row: Any) -> StepResult:
     error = None if row[7] is None else msgspec.json.decode(row[7], type=StepError)
     return StepResult(

@@ -39,6 +39,7 @@ create table step (
   attempt integer not null, settle_until real, value text, error text,
   intended_at real not null, ended_at real, primary key (scope, key)) without rowid;
 create index step_parked on step (scope) where status = 'unknown';
+create index step_held_up on step (scope) where error is not null and ended_at is null;
 
 create table approval (
   id text primary key, code text not null, run_id text not null, state text not null,
