@@ -75,7 +75,7 @@ def test_approval_when_the_listed_account_is_no_active_full_member_then_not_appr
         assert_not_approved(world, question)
         assert any(reason in str(why) for why in why_nots(world))
         (reply,) = world.thread(question)
-        assert reply.startswith(f"<@{account}> ")
+        assert reply.endswith(f" <@{account}>")
         assert reason in reply
 
 

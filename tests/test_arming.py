@@ -68,7 +68,7 @@ def test_practice_when_people_say_yes_then_marked_everywhere_and_nothing_is_sent
         world.hit()
         world.tick()
         question = world.question()
-        assert "PRACTICE: ISOLATE WORKSTATION5?" in world.card(question)["text"]
+        assert world.card(question)["text"].startswith("PRACTICE: ISOLATE WORKSTATION5? by ")
         world.yes(question)
         world.ticks(2, every_s=30)
         assert world.asked_to("contain") == []

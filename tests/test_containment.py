@@ -325,7 +325,9 @@ def test_contain_when_void_three_times_then_nobody_is_asked_a_fourth_time(world:
     assert len(world.questions()) == 3
     assert world.questions(ApprovalState.OPEN) == []
     assert world.asked_to("contain") == []
-    assert world.runs()[0].status is RunStatus.SUCCEEDED
+    # That nobody could be cut off is a person's business from now on.
+    assert world.runs()[0].status is RunStatus.FAILED
+    assert any("void each time" in need for need in world.tick().needs)
     assert world.isolation_state("WORKSTATION5") in (None, LedgerState.NONE)
 
 
@@ -358,7 +360,7 @@ def released(world: World, before: Callable[[], None] | None = None) -> Approval
     assert world.release(HOST).code == 0
     world.tick()
     question = world.question()
-    assert world.card(question)["text"].endswith(f"RELEASE {HOST}? by 12:31 UTC")
+    assert world.card(question)["text"].startswith(f"RELEASE {HOST}? by 12:31 UTC")
     world.yes(question, RESPONDER_B)
     if before is not None:
         before()

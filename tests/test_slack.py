@@ -152,7 +152,7 @@ def test_post_card_when_taken_then_one_request_with_everything_that_protects_it(
         "event_type": "stockade_card",
         "event_payload": {"key": "run-1/ask.1"},
     }
-    assert body["text"] == f"<@{LEAD}> Isolate WS-042? Code KRTMB"
+    assert body["text"] == f"Isolate WS-042? Code KRTMB <@{LEAD}>"
     request = strict_responses.calls[0].request
     assert request.headers["Authorization"] == f"Bearer {TOKEN}"
     assert request.headers["Content-Type"] == "application/json; charset=utf-8"
@@ -258,7 +258,7 @@ def test_post_reply_when_called_then_in_the_thread_with_its_key(
     assert ref.id == "1764072001.000200"
     assert body["thread_ts"] == TS
     assert body["metadata"]["event_payload"] == {"key": "reply-1"}
-    assert body["text"] == f"<@{LEAD}> Isolated &lt;!here&gt;"
+    assert body["text"] == f"Isolated &lt;!here&gt; <@{LEAD}>"
     assert "reply_broadcast" not in body
 
 

@@ -110,8 +110,8 @@ def test_card_when_evidence_is_hostile_then_it_is_only_text(text: str) -> None:
 @pytest.mark.parametrize("text", HOSTILE)
 def test_text_when_evidence_is_hostile_then_no_markup_and_one_mention(text: str) -> None:
     shown = card_message(everywhere(text)).text
-    assert shown.startswith(f"<@{MENTION}> ")
-    rest = shown.removeprefix(f"<@{MENTION}> ")
+    assert shown.endswith(f" <@{MENTION}>")
+    rest = shown.removesuffix(f" <@{MENTION}>")
     assert not set(rest) & set("<>*~`\x1b\x00\u202e\u2028\n\u200b")
     assert ":white_check_mark:" not in rest
     assert all(char.isprintable() for char in rest)
