@@ -116,7 +116,11 @@ class _Person:
         if self._is_unattended:
             return no if self._says_no else yes
         while True:
-            typed = input("Your answer as responder-a? [y = yes, n = no, Enter = look again] ")
+            try:
+                typed = input("Your answer as responder-a? [y = yes, n = no, Enter = look again] ")
+            except EOFError:
+                # The terminal has ended: the same as an interruption, and no answer.
+                raise KeyboardInterrupt from None
             match typed.strip().lower():
                 case "y":
                     return yes
