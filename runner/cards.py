@@ -52,8 +52,9 @@ class Cards:
         self.trouble: dict[str, str] = {}
         self._is_paused = False
 
-    def advance(self) -> None:
-        """One look at each question; the gravest first. One that fails holds up no other.
+    def advance(self) -> bool:
+        """One look at each question; the gravest first. One that fails holds up no other. True when
+        the look ended early and is to be gone on with.
 
         The look ends early with a yes, because what was agreed to goes before all else, and after
         two failures in a row, because a chat that is down must not hold up a cut.
@@ -64,20 +65,24 @@ class Cards:
         self.trouble = {}
         failures = 0
         for approval in waiting:
-            if failures == MOST_FAILURES:
-                return
-            failures += 1
             try:
-                if self._turn(approval):
-                    return
+                is_agreed = self._turn(approval)
                 failures = 0
             except Suspended:
+                is_agreed = False
                 if self._is_unasked(approval):
                     self.trouble[approval.id] = "its card is not posted yet: nobody was asked"
             except (ConnectorError, StepFailed) as fault:
+                is_agreed = False
+                failures += 1
                 log.warning("card approval=%s not served: %s", approval.id, fault)
                 self.trouble[approval.id] = str(fault)
                 self._expire_unseen(approval)
+            if is_agreed:
+                return True
+            if failures == MOST_FAILURES:
+                break
+        return False
 
     def _expire_unseen(self, approval: Approval) -> None:
         """Time runs out whether chat can be read or not; a late answer does not count."""

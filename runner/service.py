@@ -103,7 +103,8 @@ class Service:
         # A product allows so many reads a minute, whatever the number of questions.
         self._cards_every_s = max(CARDS_EVERY_S, waiting * CARD_READ_S)
         if has_cards or "crew" in vars(self):
-            self.crew.cards.advance()
+            if self.crew.cards.advance():
+                self._cards_read_at = None
 
     # -- ticks -------------------------------------------------------------------------------------
 
@@ -113,7 +114,11 @@ class Service:
             return Tick(is_busy=True)
         try:
             self._begin_round()
-            self._until_quiet(self.clock.monotonic() + linger_s)
+            deadline = self.clock.monotonic() + linger_s
+            self._until_quiet(deadline)
+            # A last look: what people agreed to in the meantime is still sent in this tick.
+            self._cards_read_at = None
+            self._until_quiet(deadline)
             return self._end_round()
         finally:
             self.journal.disown()
