@@ -24,7 +24,7 @@ connectors:
     type: splunk
     base_url: {splunk}
     credentials: {{token: {{file: secrets/splunk.token}}}}
-    settle_s: 1
+    settle_s: {settle_s}
   falcon:
     type: falcon
     tenant: demo
@@ -32,13 +32,13 @@ connectors:
     credentials:
       client_id: {{file: secrets/falcon.client_id}}
       client_secret: {{file: secrets/falcon.client_secret}}
-    settle_s: 1
+    settle_s: {settle_s}
   slack:
     type: slack
     base_url: {slack}
     credentials: {{token: {{file: secrets/slack.token}}}}
     options: {{channel: {channel}, team: {team}}}
-    settle_s: 1
+    settle_s: {settle_s}
   jira:
     type: jira
     base_url: {jira}
@@ -46,7 +46,7 @@ connectors:
       email: {{file: secrets/jira.email}}
       api_token: {{file: secrets/jira.api_token}}
     options: {{project: {project}}}
-    settle_s: 1
+    settle_s: {settle_s}
 roles: {{siem: splunk, edr: falcon, chat: slack, tickets: jira}}
 searches:
   wmic_format_hits:
@@ -71,8 +71,9 @@ host DC-*
 """
 
 
-def write_config(state: Path, world: Emulators) -> None:
-    """The configuration and its secrets, as a SOC would write them."""
+def write_config(state: Path, world: Emulators, settle_s: float = 1) -> None:
+    """The configuration and its secrets, as a SOC would write them. `settle_s`: how long a request
+    may still land at any of the products, in seconds."""
     secrets = state / "secrets"
     secrets.mkdir(mode=0o700, parents=True, exist_ok=True)
     for product, credentials in world.credentials().items():
@@ -86,6 +87,7 @@ def write_config(state: Path, world: Emulators) -> None:
         channel=CHANNEL,
         team=TEAM,
         project=PROJECT,
+        settle_s=settle_s,
     )
     config = state / "config.yaml"
     config.touch(mode=0o600)
