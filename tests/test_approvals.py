@@ -12,7 +12,7 @@ from connectors.emulators.slack_workspace import BOT_USER, CHANNEL, OTHER_CHANNE
 from runner.config import ConfigFaults
 from runner.journal.records import Approval, ApprovalState, SubjectState
 from tests.world import World, running_world
-from tests.world_settings import HOST, NO, RESPONDER_A, RESPONDER_B, YES, malicious
+from tests.world_settings import HOST, NO, RESPONDER_A, RESPONDER_B, SUSPICIOUS, YES, malicious
 
 PEOPLE = {
     "guest": {"slack": "U0GUEST"},
@@ -395,6 +395,17 @@ def test_approval_when_the_yes_is_seen_around_expiry_then_only_before_it_counts(
         assert any("EXPIRED" in text for text in world.thread(question))
 
 
+def test_approval_when_the_time_runs_out_while_it_is_read_then_not_approved(
+    world: World,
+) -> None:
+    question = asked(world)
+    world.yes(question)
+    world.before.append(("*users.info*", lambda: world.clock.advance(1800)))
+    world.tick()
+    assert world.again(question).state is ApprovalState.EXPIRED
+    assert_not_approved(world, question)
+
+
 def test_approval_when_chat_is_down_at_expiry_then_expired_all_the_same(world: World) -> None:
     question = asked(world)
     world.yes(question)
@@ -446,12 +457,11 @@ def test_call_when_the_yes_is_too_old_by_then_then_nothing_is_sent(world: World)
 def test_question_when_denied_then_it_answers_for_four_hours_unless_it_gets_worse(
     world: World,
 ) -> None:
-    mild = r"wmic process list /FORMAT:C:\Users\Public\one.xsl"
-    question = asked(world, cmdline=mild)
+    question = asked(world, cmdline=SUSPICIOUS)
     world.no(question)
     world.tick()
     assert world.again(question).state is ApprovalState.DENIED
-    world.hit(cmdline=mild.replace("one", "two"))
+    world.hit(cmdline=SUSPICIOUS.replace("one", "two"))
     world.tick()
     assert world.questions(ApprovalState.OPEN) == []
     assert "people refused it less than four hours ago" in str(world.steps(world.runs()[-1]))

@@ -11,7 +11,7 @@ from connectors.emulators.slack_workspace import CHANNEL
 from runner.journal import Journal
 from runner.journal.records import ApprovalState, LedgerState, RunStatus, SubjectState
 from tests.world import World, running_world
-from tests.world_settings import HOST, RESPONDER_B, malicious
+from tests.world_settings import HOST, RESPONDER_B, SUSPICIOUS, malicious
 
 BESIDE = """\
 playbook: beside
@@ -135,7 +135,7 @@ def test_engine_when_the_shared_question_is_denied_then_the_second_is_refused_to
 def test_engine_when_the_waiting_run_is_worse_than_what_was_denied_then_it_asks(
     world: World,
 ) -> None:
-    world.hit(cmdline=r"wmic process list /FORMAT:C:\Users\Public\a.xsl")
+    world.hit(cmdline=SUSPICIOUS)
     world.tick()
     mild = world.question()
     world.hit(cmdline=malicious())

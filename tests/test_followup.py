@@ -118,6 +118,11 @@ def test_hold_when_a_release_is_under_way_then_the_new_case_is_not_told_it_is_co
     world.hit(cmdline=malicious(HOST, 2))
     world.tick(linger_s=300)
     assert "confirmed by the EDR's record" not in world.ticket_texts(world.cases()[1])[-1]
+    assert world.runs()[-1].wait_on == "subject"
+    world.falcon.set_device(HOST, offline=False)
+    world.ticks(2, every_s=60)
+    assert world.isolation_state() is LedgerState.RELEASED
+    assert world.question().case_id == world.cases()[1].id
 
 
 # -- time ------------------------------------------------------------------------------------------

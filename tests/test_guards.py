@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from connectors.base import Effect
 from connectors.emulators.scenario import device_id
-from connectors.model import Device, DeviceKind
+from connectors.model import Device, DeviceKind, IsolationState
 from runner.guards import GUARDS, Facts, GuardAnswer, Ruling, denials, rule, strictest
 from runner.journal.records import ApprovalState, LedgerState
 from runner.protected import ProtectedAssets
@@ -49,6 +49,10 @@ def kind(value: DeviceKind) -> dict[str, Any]:
     return {"device": replace(DEVICE, kind=value)}
 
 
+def state(value: IsolationState) -> dict[str, Any]:
+    return {"device": replace(DEVICE, state=value)}
+
+
 RELEASE = {"effect": Effect.RELEASE}
 RULINGS: list[tuple[str, dict[str, Any], Ruling]] = [
     ("allowed_effect", {}, Ruling.ALLOW),
@@ -68,6 +72,11 @@ RULINGS: list[tuple[str, dict[str, Any], Ruling]] = [
     ("device_kind", kind(DeviceKind.UNKNOWN), Ruling.ASK),
     ("device_kind", kind(DeviceKind.DOMAIN_CONTROLLER), Ruling.DENY),
     ("device_kind", {**RELEASE, **kind(DeviceKind.DOMAIN_CONTROLLER)}, Ruling.ASK),
+    ("releasable", {}, Ruling.ALLOW),
+    ("releasable", {**RELEASE, **state(IsolationState.CONTAINED)}, Ruling.ALLOW),
+    ("releasable", {**RELEASE, **state(IsolationState.NORMAL)}, Ruling.DENY),
+    ("releasable", {**RELEASE, **state(IsolationState.RELEASE_PENDING)}, Ruling.DENY),
+    ("releasable", {**RELEASE, **state(IsolationState.UNKNOWN)}, Ruling.DENY),
     ("identity", {}, Ruling.ALLOW),
     ("identity", {"is_proved": False}, Ruling.ASK),
     ("budget", {"isolated_last_hour": 2}, Ruling.ALLOW),

@@ -13,7 +13,7 @@ RESPONDER_A, RESPONDER_B = "U0RESPONDA", "U0RESPONDB"
 YES, NO = "white_check_mark", "x"
 HOST = "WORKSTATION5"
 USER = r"WORKGROUP\wardog"
-SUSPICIOUS = r"wmic process list /FORMAT:C:\Users\Public\a.xsl"
+SUSPICIOUS = r"wmic process list /FORMAT:D:\tools\one.xsl"
 BENIGN = "wmic os get Caption /format:csv"
 SEARCH = "wmic_format_hits"
 PROTECTED = "host DC-*\n"
@@ -44,7 +44,11 @@ def settings(emulators: Emulators) -> dict[str, Any]:
         "mode": "act",
         "emulated": True,
         "state_dir": "journal",
-        "people": {"responder-a": {"slack": RESPONDER_A}, "responder-b": {"slack": RESPONDER_B}},
+        "people": {
+            "responder-a": {"slack": RESPONDER_A},
+            "responder-b": {"slack": RESPONDER_B},
+            "operator": {"os_user": "operator"},
+        },
         "connectors": {
             "splunk": product("splunk", "token"),
             "falcon": product("falcon", "client_id", "client_secret", tenant="demo"),
