@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test lock clean
+.PHONY: help demo check test bench lock clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1 \t/p' Makefile
@@ -24,6 +24,9 @@ check: $(VENV)/.installed-test ## formatter, linter, types, architecture fences 
 
 test: check ## all checks, then the whole suite
 	$(BIN)/python -m pytest -q
+
+bench: $(VENV)/.installed ## triage beside published rules (CORPUS=file.jsonl takes other lines)
+	$(BIN)/python -m bench.triage $(CORPUS)
 
 lock: $(VENV)/uv/bin/uv ## write both lock files anew (UPGRADE=--upgrade takes newer versions)
 	$(call compile,--extra build,requirements.lock)

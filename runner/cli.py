@@ -17,7 +17,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -103,6 +103,7 @@ def build_parser() -> argparse.ArgumentParser:
     command("check", "try each permission that the configuration needs, changing nothing")
     lint = command("lint", "prove playbooks without running them; the shipped ones by default")
     lint.add_argument("files", nargs="*", type=Path, metavar="PLAYBOOK")
+    _add_assess(command)
     command("cases", "list the newest cases")
     command("show", "show one case").add_argument("case", metavar="CASE")
     status = command("status", "show the runner's state")
@@ -126,6 +127,12 @@ def build_parser() -> argparse.ArgumentParser:
     demo.add_argument("--deny", action="store_true", help="the emulated responder says no")
     demo.add_argument("--state", type=Path, default=Path("demo-state"), metavar="DIR")
     return parser
+
+
+def _add_assess(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
+    judge = command("assess", "judge a wmic command line, or a file of them")
+    judge.add_argument("line", nargs="?", metavar="LINE", help="one command line, in quotes")
+    judge.add_argument("--jsonl", metavar="FILE", help="JSON objects, one a line; - is stdin")
 
 
 def _duration(text: str) -> timedelta:
@@ -160,7 +167,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _print(result: Result, *, is_json: bool) -> int:
-    if is_json:
+    if is_json and result.data is not None:
         print(json.dumps(mask_all(result.data), indent=2), flush=True)
     elif result.text:
         # Evidence reaches this text: whatever it holds, it moves no cursor and forges no line.
@@ -176,6 +183,10 @@ def _dispatch(arguments: argparse.Namespace) -> Result:
         from runner.checks import lint_files
 
         return lint_files(arguments.files)
+    if arguments.command == "assess":
+        from runner.cli_assess import assess_command
+
+        return assess_command(arguments)
     if arguments.command == "demo":
         from runner.demo import run_demo
 

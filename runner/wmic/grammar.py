@@ -27,6 +27,7 @@ _CLASS = re.compile(r"(?P<name>[a-z_]\w*)(?P<key>[.=].*)?", re.IGNORECASE | re.A
 _WHERE = re.compile(r"where(?P<rest>$|[(\s\"'].*)", re.IGNORECASE | re.DOTALL)
 _IN_QUOTES = re.compile(r"\"[^\"]*\"|'[^']*'")
 _OPERATORS = frozenset({"and", "or", "not", "like", "is", "isa", "null"})
+_PROPERTY = re.compile(r"\s*(?:[\w.]+|\*)?\s*")
 _LIST_FORMATS = re.compile(r"[a-z]+", re.IGNORECASE | re.ASCII)
 
 
@@ -196,15 +197,13 @@ class _Reader:
         if verb is Verb.LIST:
             self._unread += [word.text for word in rest if not _LIST_FORMATS.fullmatch(word.text)]
         elif verb is Verb.GET:
-            self._unread += [word.text for word in rest if not _is_property(word)]
+            parts = " ".join(word.text for word in rest).split(",")
+            if not all(_PROPERTY.fullmatch(part) for part in parts):
+                self._unread += [word.text for word in rest]
         elif (verb in (Verb.DELETE, Verb.ASSOC, Verb.NONE) and rest) or (
             verb is Verb.CALL and not method
         ):
             self._unread += [word.text for word in rest] or [verb.value]
-
-
-def _is_property(word: Word) -> bool:
-    return bool(re.fullmatch(r"[\w*,\s.]+", word.text))
 
 
 def _listed(value: str) -> tuple[str, ...]:

@@ -1,45 +1,34 @@
 """Is this wmic line harmful? Judged by the value of its format switch, never by the line around it.
 
 A stylesheet may hold script, which runs inside wmic.exe; so a stylesheet that Windows did not bring
-is not good news, and what cannot be read is unknown. A pure function: no clock, no network.
+is not good news, and what cannot be read is unknown. What surrounds the process adds its weight
+within the bounds that the line sets. A pure function: no clock, no network.
 """
 
 from __future__ import annotations
 
-from msgspec import Struct
+from msgspec.structs import replace
 
 from connectors.document import shorten, visible
-from connectors.model import Alert, Assessment, AssessmentKind, Observable, Reason
-from runner.wmic.parser import FormatSwitch, read_format_switches
+from connectors.model import Alert, Assessment, AssessmentKind, Reason
+from runner.masking import mask_secrets
+from runner.wmic.command import Command
+from runner.wmic.context import TriageContext
+from runner.wmic.contributions import weigh
+from runner.wmic.deeds import deeds_of
+from runner.wmic.grammar import parse
+from runner.wmic.location import location_of
+from runner.wmic.parser import FormatSwitch
 from runner.wmic.stylesheet import Origin, observables_of, origin_of, unresolved_variable
+from runner.wmic.weighing import ORDER, Contribution, Finding, kind_of, score_of
 
-SCORES = {
-    AssessmentKind.BENIGN: 0,
-    AssessmentKind.UNKNOWN: 40,
-    AssessmentKind.SUSPICIOUS: 60,
-    AssessmentKind.MALICIOUS: 90,
-}
-"""One score a class, out of 100."""
-
-WEIGHTS = {
-    AssessmentKind.BENIGN: -40,
-    AssessmentKind.UNKNOWN: 0,
-    AssessmentKind.SUSPICIOUS: 60,
-    AssessmentKind.MALICIOUS: 90,
-}
-_ORDER = (
-    AssessmentKind.BENIGN,
-    AssessmentKind.UNKNOWN,
-    AssessmentKind.SUSPICIOUS,
-    AssessmentKind.MALICIOUS,
-)
 MOST_REASONS = 20
 LONG_LINE = 1000
 """From this length on, a value that ends the line may be the part that a cut left over."""
 
 _KINDS = {
     Origin.BUILT_IN: AssessmentKind.BENIGN,
-    Origin.VARIABLE: AssessmentKind.UNKNOWN,
+    Origin.VARIABLE: AssessmentKind.BENIGN,
     Origin.WORD: AssessmentKind.SUSPICIOUS,
     Origin.FILE: AssessmentKind.SUSPICIOUS,
     Origin.SHARE: AssessmentKind.MALICIOUS,
@@ -47,6 +36,8 @@ _KINDS = {
 }
 _SENTENCES = {
     Origin.BUILT_IN: "The output format {value} comes with Windows.",
+    Origin.VARIABLE: "The output format {value} comes with Windows, if {variable} is what Windows "
+    "sets it to; whoever started wmic could have changed it.",
     Origin.WORD: "{value} is no known output format: wmic looks for a file of that name, and a "
     "stylesheet may run script.",
     Origin.FILE: "The output stylesheet is a file that did not come with Windows, {value}; a "
@@ -56,67 +47,85 @@ _SENTENCES = {
     Origin.URL: "wmic loads its output stylesheet from the network, {value}, and runs any script "
     "in it.",
 }
+_BEGINNINGS = frozenset({"http", "https", "ftp", "http:/", "https:/", "ftp:/"})
 _CUT = "The command line ends inside the format switch{rest}: the telling part is cut off."
 
 
-class _Finding(Struct, frozen=True):
-    kind: AssessmentKind
-    sentence: str
-    indicators: tuple[Observable, ...] = ()
+_VARIABLE_WEIGHT = -30
+"""A path through a variable that a caller may set is a little less sure than a full one."""
 
 
-def assess(alert: Alert) -> Assessment:
-    """Judge an alert by its command line. Repeat: the same alert gives the same assessment."""
-    return _assess(alert.cmdline, alert.process_guid)
+def assess(alert: Alert, context: TriageContext | None = None) -> Assessment:
+    """Judge an alert: its command line, its parent and account, and what `context` adds. Repeat:
+    the same input gives the same assessment."""
+    known = context or TriageContext()
+    event = alert.process_guid
+    known = replace(
+        known,
+        parent=known.parent or alert.parent,
+        user=known.user or alert.user,
+        event=known.event or event,
+    )
+    return _assess(alert.cmdline, known, event)
 
 
 def assess_line(cmdline: str | None) -> Assessment:
     """Judge one command line; None when the alert carries none."""
-    return _assess(cmdline, None)
+    return _assess(cmdline, TriageContext(), None)
 
 
-def _assess(cmdline: str | None, event: str | None) -> Assessment:
-    findings = _worst_first(_findings(cmdline))
+def _assess(cmdline: str | None, context: TriageContext, event: str | None) -> Assessment:
+    command = parse(cmdline or "")
+    findings = _worst_first(_findings(cmdline, command))[:MOST_REASONS]
     worst = findings[0]
-    reasons = {
-        found.sentence: Reason(text=found.sentence, weight=WEIGHTS[found.kind], event=event)
-        for found in findings[:MOST_REASONS]
-    }
-    indicators = dict.fromkeys(
-        seen for found in findings[:MOST_REASONS] for seen in found.indicators
-    )
+    by_line = [item for found in findings for item in _weighed(found, worst, event)]
+    around = weigh(context, command)
+    score = score_of(worst.kind, [*by_line, *around])
+    kind = kind_of(score)
+    reasons = [
+        Reason(text=item.text, weight=item.weight, event=item.event)
+        for item in dict.fromkeys([*by_line, *around])
+    ]
+    gravest = around[0] if around and around[0].weight > 0 else None
+    is_raised = gravest is not None and ORDER.index(kind) > ORDER.index(worst.kind)
     return Assessment(
-        assessment=worst.kind,
-        score=SCORES[worst.kind],
-        summary=worst.sentence,
-        reasons=tuple(reasons.values()),
-        indicators=tuple(indicators),
+        assessment=kind,
+        score=score,
+        summary=f"{worst.text} {gravest.text}" if gravest and is_raised else worst.text,
+        reasons=tuple(reasons),
+        indicators=tuple(dict.fromkeys(seen for found in findings for seen in found.indicators)),
     )
 
 
-def _worst_first(findings: list[_Finding]) -> list[_Finding]:
+def _weighed(found: Finding, worst: Finding, event: str | None) -> list[Contribution]:
+    """A harmless switch beside a harmful one lessens nothing."""
+    weight = found.own_weight if found.kind is worst.kind else max(found.own_weight, 0)
+    own = Contribution(weight=weight, text=found.text, event=event)
+    return [own, *(replace(item, event=event) for item in found.more)]
+
+
+def _worst_first(findings: list[Finding]) -> list[Finding]:
     """The reasons kept are the gravest ones: a line may be stuffed with switches."""
-    return sorted(findings, key=lambda found: _ORDER.index(found.kind), reverse=True)
+    return sorted(
+        findings, key=lambda found: (ORDER.index(found.kind), found.own_weight), reverse=True
+    )
 
 
-def _findings(cmdline: str | None) -> list[_Finding]:
-    """One finding a switch, or the one thing that keeps the line from being judged."""
+def _findings(cmdline: str | None, command: Command) -> list[Finding]:
+    """One finding a switch and a deed, or the one thing that keeps the line from being judged."""
     if cmdline is None or not cmdline.strip():
         return [_unknown("The alert carries no command line, so there is nothing to judge.")]
-    switches = read_format_switches(cmdline)
-    if not switches:
-        return [_unknown("The line has no format switch; what else it does is not judged here.")]
-    findings = [_judge(switch, len(cmdline)) for switch in switches]
-    if all(switch.is_inside_text for switch in switches):
+    findings = [_judge(switch, len(cmdline)) for switch in command.formats]
+    if findings and all(switch.is_inside_text for switch in command.formats):
         findings.append(_unknown("A format switch stands inside quoted text only."))
-    return findings
+    return findings + deeds_of(command)
 
 
-def _unknown(sentence: str) -> _Finding:
-    return _Finding(AssessmentKind.UNKNOWN, sentence)
+def _unknown(sentence: str) -> Finding:
+    return Finding(kind=AssessmentKind.UNKNOWN, text=sentence)
 
 
-def _judge(switch: FormatSwitch, line_length: int) -> _Finding:
+def _judge(switch: FormatSwitch, line_length: int) -> Finding:
     if not switch.value:
         return _unknown("The format switch has no value; the line may be cut off.")
     value = switch.value.replace("^", "")
@@ -128,8 +137,7 @@ def _judge(switch: FormatSwitch, line_length: int) -> _Finding:
             f"The format has an unusual parameter, {_shown(switch.parameter)}.",
         )
     if _may_be_cut(switch, line_length) and finding.kind is not AssessmentKind.MALICIOUS:
-        rest = f" after {_shown(value)}"
-        finding = _Finding(AssessmentKind.UNKNOWN, _CUT.format(rest=rest), finding.indicators)
+        finding = _cut(value, finding)
     if "^" in switch.value:
         finding = _at_least(
             AssessmentKind.UNKNOWN, finding, "The value holds carets that no shell has resolved."
@@ -137,17 +145,23 @@ def _judge(switch: FormatSwitch, line_length: int) -> _Finding:
     return _inside_text(finding) if switch.is_inside_text else finding
 
 
-def _judge_value(value: str) -> _Finding:
+def _judge_value(value: str) -> Finding:
     origin = origin_of(value)
     variable = unresolved_variable(value)
-    if variable and origin not in (Origin.URL, Origin.SHARE):
+    sentence = _SENTENCES[origin].format(value=_shown(value), variable=_shown(variable or ""))
+    is_file = origin in (Origin.FILE, Origin.WORD)
+    if is_file and variable:
         sentence = (
             f"The stylesheet's path, {_shown(value)}, holds a variable that is not resolved, "
             f"{_shown(variable)}: where it leads cannot be told from the line."
         )
-    else:
-        sentence = _SENTENCES[origin].format(value=_shown(value))
-    return _Finding(_KINDS[origin], sentence, observables_of(value))
+    return Finding(
+        kind=_KINDS[origin],
+        text=sentence,
+        indicators=observables_of(value),
+        more=location_of(value) if is_file else (),
+        weight=_VARIABLE_WEIGHT if origin is Origin.VARIABLE else None,
+    )
 
 
 def _is_harmless_parameter(parameter: str) -> bool:
@@ -166,17 +180,28 @@ def _may_be_cut(switch: FormatSwitch, line_length: int) -> bool:
     return switch.ends_line and line_length >= LONG_LINE
 
 
-def _at_least(kind: AssessmentKind, finding: _Finding, sentence: str) -> _Finding:
+def _cut(value: str, finding: Finding) -> Finding:
+    """What is left may still be the beginning of an address, and of nothing else."""
+    cut = _CUT.format(rest=f" after {_shown(value)}")
+    if value.lower() in _BEGINNINGS and finding.kind is not AssessmentKind.BENIGN:
+        text = f"{cut} What is left is how a network address begins."
+        return Finding(kind=AssessmentKind.SUSPICIOUS, text=text, indicators=finding.indicators)
+    return replace(_unknown(cut), indicators=finding.indicators)
+
+
+def _at_least(kind: AssessmentKind, finding: Finding, sentence: str) -> Finding:
     """Never milder than `kind`; the sentence is added either way."""
-    worse = max(kind, finding.kind, key=_ORDER.index)
-    return _Finding(worse, f"{finding.sentence} {sentence}", finding.indicators)
+    text = f"{finding.text} {sentence}"
+    if ORDER.index(kind) <= ORDER.index(finding.kind):
+        return replace(finding, text=text)
+    return replace(finding, kind=kind, text=text, weight=None)
 
 
-def _inside_text(finding: _Finding) -> _Finding:
+def _inside_text(finding: Finding) -> Finding:
     """Wmic may take a switch inside quoted text for text: a person has to look, no more."""
-    kind = min(finding.kind, AssessmentKind.SUSPICIOUS, key=_ORDER.index)
-    return _Finding(kind, f"Inside quoted text: {finding.sentence}", finding.indicators)
+    kind = min(finding.kind, AssessmentKind.SUSPICIOUS, key=ORDER.index)
+    return replace(finding, kind=kind, text=f"Inside quoted text: {finding.text}", weight=None)
 
 
 def _shown(text: str) -> str:
-    return visible(shorten(text, 200))
+    return visible(shorten(mask_secrets(text), 200))

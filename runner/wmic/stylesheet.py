@@ -28,8 +28,9 @@ SHIPPED_FILES = frozenset({"texttable", "textvaluelist"}) | OLDER_KEYWORDS
 """Names that wmic's own folder holds as files, so that they are also written with `.xsl`."""
 
 _BUILT_IN_FOLDER = re.compile(
-    r"(?P<root>c:[\\/]windows|%{1,2}(?:windir|systemroot)%{1,2})[\\/](?:system32|syswow64|sysnative)[\\/]wbem"
-    r"[\\/](?:[a-z]{2,3}(?:-[a-z0-9]{2,8}){0,2}[\\/])?(?P<name>[a-z-]{1,40})(?:\.xsl)?",
+    r"(?P<root>c:[\\/]{1,2}windows|%{1,2}(?:windir|systemroot)%{1,2}"
+    r"|%{1,2}systemdrive%{1,2}[\\/]{1,2}windows)[\\/]{1,2}(?:system32|syswow64|sysnative)[\\/]{1,2}wbem"
+    r"[\\/]{1,2}(?:[a-z]{2,3}(?:-[a-z0-9]{2,8}){0,2}[\\/]{1,2})?(?P<name>[a-z-]{1,40})(?:\.xsl)?",
     re.IGNORECASE | re.ASCII,
 )
 # Anywhere in the value, not at its start only: several stylesheets may be listed one after another.
@@ -47,7 +48,7 @@ class Origin(StrEnum):
     URL = "url"
     SHARE = "share"
     VARIABLE = "variable"
-    """The path holds a variable that nobody resolved; it may be built in."""
+    """Built in, if the variable that nobody resolved is what Windows sets it to."""
     FILE = "file"
     WORD = "word"
     """A bare word that is no known format: a file in the current folder, or a format of which we
