@@ -112,6 +112,7 @@ ONLY_PLACES: dict[str, tuple[str, ...]] = {
     "requests": ("connectors/http.py",),
     "tenacity": ("connectors/http.py",),
     "sqlite3": ("runner/journal/*",),
+    "drawsvg": ("runner/wmic/picture.py",),
     "jinja2": ("runner/template.py", "runner/expression.py"),
     "yaml": ("runner/yaml_reader.py",),
     "socket": EDGE,
