@@ -399,8 +399,11 @@ def test_approval_when_the_time_runs_out_while_it_is_read_then_not_approved(
     world: World,
 ) -> None:
     question = asked(world)
+    assert question.expires_at is not None
+    left_s = (question.expires_at - world.clock.now()).total_seconds()
     world.yes(question)
-    world.before.append(("*users.info*", lambda: world.clock.advance(1800)))
+    world.clock.advance(left_s - 1)
+    world.before.append(("*users.info*", lambda: world.clock.advance(2)))
     world.tick()
     assert world.again(question).state is ApprovalState.EXPIRED
     assert_not_approved(world, question)
