@@ -247,7 +247,10 @@ class _Rules:
     def _hunts(self) -> made.Hunts:
         shape = self._reading.shape.hunts
         return made.Hunts(
-            index=shape.index, lookback_s=shape.lookback_s, fields=_fields(shape.fields)
+            index=shape.index,
+            security_index=shape.security_index,
+            lookback_s=shape.lookback_s,
+            fields=_fields(shape.fields),
         )
 
     def _playbook_dir(self) -> Path | None:

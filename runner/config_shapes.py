@@ -117,6 +117,7 @@ class GuardsShape(Shape, frozen=True, kw_only=True):
 
 class HuntsShape(Shape, frozen=True, kw_only=True):
     index: Name | None = None
+    security_index: Name | None = None
     lookback_s: Annotated[int, Meta(ge=60, le=90 * 86400)] = 7 * 86400
     fields: Fields = {}
 

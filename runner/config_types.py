@@ -86,9 +86,11 @@ class Guards(Struct, frozen=True, kw_only=True):
 
 
 class Hunts(Struct, frozen=True, kw_only=True):
-    """Where hunts search: the index, how far back, and which fields of an event may hold what."""
+    """Where hunts search: the index, the one of the Security log, how far back, and which fields
+    of an event may hold what."""
 
     index: str | None = None
+    security_index: str | None = None
     lookback_s: int = 7 * 86400
     fields: dict[str, tuple[str, ...]] = {}
 

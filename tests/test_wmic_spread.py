@@ -189,7 +189,7 @@ def test_spread_by_address_is_surest_where_the_command_line_has_it() -> None:
         "HOST-B": Confidence.HIGH,
         "HOST-C": Confidence.HIGH,
         "HOST-E": Confidence.HIGH,
-        "HOST-F": Confidence.MEDIUM,
+        "HOST-F": Confidence.LOW,
     }
 
 

@@ -35,7 +35,7 @@ class Event(Struct, frozen=True, kw_only=True):
         return f"{self.source} {self.id}"
 
 
-class Process(Event, frozen=True, kw_only=True):
+class Process(Event, frozen=True, kw_only=True, tag_field="kind", tag="process"):
     """Sysmon 1 or Security 4688 (which has no GUID). `logon_id` is the session it runs in."""
 
     cmdline: str = ""
@@ -87,7 +87,7 @@ class RegistrySet(Event, frozen=True, kw_only=True):
     key: str = ""
 
 
-class Subscription(Event, frozen=True, kw_only=True):
+class Subscription(Event, frozen=True, kw_only=True, tag_field="kind", tag="subscription"):
     """Sysmon 19, 20, 21: a WMI filter, consumer or binding was made or removed."""
 
     user: str = ""

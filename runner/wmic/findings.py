@@ -23,6 +23,10 @@ class How(StrEnum):
     NAMED = "named as a target"
 
 
+ACTED = frozenset({How.SAME_INDICATOR, How.REMOTE_START, How.SUBSCRIPTION})
+"""Something happened on the host itself; the rest only says that somebody could reach it."""
+
+
 class Seed(Struct, frozen=True, kw_only=True):
     """What is known to be bad: the alert's host, account, indicators and `/node:` targets."""
 
@@ -63,7 +67,8 @@ class Skipped(Struct, frozen=True, kw_only=True):
 
 
 class Spread(Struct, frozen=True, kw_only=True):
-    """`gaps` are sentences. `hosts` are those with at least medium confidence, in order of time."""
+    """`gaps` are sentences. `hosts` are those where something happened, with at least medium
+    confidence, in order of time."""
 
     found: tuple[Found, ...] = ()
     not_selective: tuple[NotSelective, ...] = ()
@@ -72,7 +77,9 @@ class Spread(Struct, frozen=True, kw_only=True):
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        sure = [one for one in self.found if one.confidence is not Confidence.LOW]
+        sure = [
+            one for one in self.found if one.how in ACTED and one.confidence is not Confidence.LOW
+        ]
         return tuple(dict.fromkeys(one.host for one in sorted(sure, key=when_found)))
 
 

@@ -68,7 +68,8 @@ def matches(indicator: Observable, event: Event) -> Confidence | None:
         return None
     if indicator.type == "hash" or base_name(event.image) == "wmic.exe":
         return Confidence.HIGH
-    return Confidence.MEDIUM if indicator.type == "domain" else Confidence.LOW
+    # A domain, an address or a name alone may be everybody's.
+    return Confidence.LOW
 
 
 @lru_cache(maxsize=1000)
