@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 
 from msgspec import Struct
@@ -9,6 +10,7 @@ from msgspec import Struct
 from runner.wmic.events import base_name
 from runner.wmic.parser import FormatSwitch
 
+_OWNER = re.compile(r"[\\/]{2,}(?P<host>[^\\/]+)")
 HERE = frozenset({"localhost", "127.0.0.1", "::1", "."})
 
 
@@ -43,13 +45,15 @@ QUERIES = frozenset({Verb.GET, Verb.LIST, Verb.ASSOC, Verb.NONE})
 class Command(Struct, frozen=True, kw_only=True):
     """One wmic line. Names are lower case, values as written without quotes.
 
-    `nodes`: the machines asked, none is this one; `node_file`: the file that lists them.
+    `is_inside_shell`: another program's line starts wmic. `nodes`: the machines asked, none is this
+    one; `node_file`: the file that lists them.
     `method` and `arguments` are a call's; `properties` those of `get`, or the assignments of `set`
     and `create`. `unread`: what has no place in the grammar; `is_closed` is false when the line
     ends inside a quotation.
     """
 
     program: str = ""
+    is_inside_shell: bool = False
     nodes: tuple[str, ...] = ()
     node_file: str | None = None
     user: str | None = None
@@ -73,6 +77,11 @@ class Command(Struct, frozen=True, kw_only=True):
         return is_wmic(self.program)
 
     @property
+    def is_renamed(self) -> bool:
+        """Nothing in it is called wmic, and yet it has a format switch."""
+        return bool(self.formats) and not self.is_wmic and not self.is_inside_shell
+
+    @property
     def is_whole(self) -> bool:
         """Every part of the line has its place in the grammar."""
         return self.is_wmic and self.is_closed and not self.unread
@@ -84,7 +93,13 @@ class Command(Struct, frozen=True, kw_only=True):
     @property
     def is_remote(self) -> bool:
         """It asks another machine than its own."""
-        return bool(self.node_file) or any(node.casefold() not in HERE for node in self.nodes)
+        owner = _OWNER.match(self.namespace or "")
+        is_elsewhere = owner is not None and owner["host"].casefold() not in HERE | {"root"}
+        return (
+            is_elsewhere
+            or bool(self.node_file)
+            or any(node.casefold() not in HERE for node in self.nodes)
+        )
 
 
 def is_wmic(program: str) -> bool:

@@ -45,6 +45,11 @@ _KNOWN_PARENTS = re.compile(
     re.IGNORECASE,
 )
 _SHELL_TRICKS = re.compile(r"\w\^\w|%\w+:~\d|\bset\s+\w+=.*&&.*\bcall\b|/v:on", re.IGNORECASE)
+_OWN_PLACE = re.compile(
+    r"(?:[a-z]:\\windows|%(?:windir|systemroot)%)\\(?:system32|syswow64|sysnative)\\wbem"
+    r"\\wmic(?:\.exe)?",
+    re.IGNORECASE,
+)
 _SERVICES = frozenset({"system", "local service", "network service"})
 _IMAGE = re.compile(r"\s*(?:\"(?P<quoted>[^\"]+)\"|(?P<path>[^\"]+?\.exe)\b|(?P<word>\S+))", re.I)
 _ENGINES = frozenset({"jscript.dll", "jscript9.dll", "vbscript.dll"})
@@ -101,10 +106,12 @@ def parent_line(context: TriageContext, _command: Command) -> Iterable[Contribut
 
 
 def program(context: TriageContext, command: Command) -> Iterable[Contribution]:
-    path = command.program.replace("/", "\\").casefold()
-    if "\\" not in path or not command.is_wmic:
-        return
-    if not re.search(r"\\windows\\(?:system32|syswow64|sysnative)\\wbem\\wmic(?:\.exe)?$", path):
+    path = command.program.replace("/", "\\")
+    if not command.is_wmic:
+        if command.is_renamed:
+            text = f"The program is not called wmic: {_shown(command.program)}."
+            yield _said(30, text, context.event)
+    elif "\\" in path and not _OWN_PLACE.fullmatch(path):
         text = f"This wmic does not lie where Windows keeps it: {_shown(command.program)}."
         yield _said(30, text, context.event)
 

@@ -11,9 +11,10 @@ from connectors.document import shorten, visible
 from connectors.model import AssessmentKind
 from runner.masking import mask_secrets
 from runner.wmic.command import Command, Subject, Verb
+from runner.wmic.parser import DASHES
 from runner.wmic.weighing import Contribution, Finding
 
-CHANGING_WORDS = frozenset({"call", "create", "delete", "set"})
+_CHANGING = re.compile(r"(?<![\w=-])(?:call|create|delete|set)(?![\w=-])", re.IGNORECASE)
 _CONSUMERS = frozenset({"commandlineeventconsumer", "activescripteventconsumer"})
 _BINDINGS = frozenset({"__eventfilter", "__filtertoconsumerbinding"})
 _SHELLS = re.compile(
@@ -25,30 +26,34 @@ _HIDDEN = re.compile(
     r"\s-e(?:nc|ncodedcommand|c)?\s|frombase64|\biex\b|downloadstring|https?:|\\\\|ntds",
     re.IGNORECASE,
 )
+_LIKE_A_SWITCH = re.compile(r"\W*".join("format") + r"\W*:", re.IGNORECASE)
 _REMOTE_VALUE = re.compile(r":\s*(?:[a-z][a-z0-9+.-]{1,31}:[\\/]{2}|\\\\(?!\.))", re.IGNORECASE)
 
 
-def deeds_of(command: Command) -> list[Finding]:
+def deeds_of(command: Command, cmdline: str) -> list[Finding]:
     """What the line changes; when it names no stylesheet, also that it only reads, or that it
     cannot be read."""
-    if not command.is_query:
-        return [_change(command)]
-    return _unread_change(command) if command.formats else [_without_format(command)]
+    found = [] if command.is_query else [_change(command)]
+    # Beside a format switch that is read, only another switch counts: text holds addresses too.
+    parts = [p for p in command.unread if not command.formats or p[:1] in DASHES]
+    remote = next((part for part in parts if _REMOTE_VALUE.search(part)), None)
+    if remote is not None:
+        text = f"A part that wmic is not known to take names another machine: {_shown(remote)}."
+        found.append(Finding(kind=AssessmentKind.SUSPICIOUS, text=text))
+    if not found and command.formats:
+        return _unread_change(command, cmdline)
+    return found or [_without_format(command, cmdline)]
 
 
-def _unread_change(command: Command) -> list[Finding]:
-    words = {word.casefold() for word in command.unread}
-    if words & CHANGING_WORDS:
+def _unread_change(command: Command, cmdline: str) -> list[Finding]:
+    """Where a part has no place, another part may have been given a wrong one."""
+    if not command.is_whole and _CHANGING.search(cmdline):
         text = "A part of the line that could not be read may change something."
         return [Finding(kind=AssessmentKind.UNKNOWN, text=text)]
     return []
 
 
-def _without_format(command: Command) -> Finding:
-    remote = next((part for part in command.unread if _REMOTE_VALUE.search(part)), None)
-    if remote is not None:
-        text = f"A switch that wmic is not known to have names another machine: {_shown(remote)}."
-        return Finding(kind=AssessmentKind.SUSPICIOUS, text=text)
+def _without_format(command: Command, cmdline: str) -> Finding:
     if not command.is_wmic and command.subject is Subject.NONE:
         text = "The line does not start wmic, so there is nothing to judge."
         return Finding(kind=AssessmentKind.UNKNOWN, text=text)
@@ -61,6 +66,9 @@ def _without_format(command: Command) -> Finding:
         return Finding(kind=AssessmentKind.UNKNOWN, text=text)
     if command.is_remote:
         text = "The line has no format switch; it reads from other machines, which is not judged."
+        return Finding(kind=AssessmentKind.UNKNOWN, text=text)
+    if _LIKE_A_SWITCH.search(cmdline):
+        text = "Something like a format switch stands where the grammar has none."
         return Finding(kind=AssessmentKind.UNKNOWN, text=text)
     text = "The line has no format switch, so it names no stylesheet; it only reads."
     return Finding(kind=AssessmentKind.BENIGN, text=text)

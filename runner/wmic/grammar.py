@@ -23,6 +23,7 @@ VERB_SWITCHES = frozenset(
     | {"resultrole", "translate", "value", "?"}
 )
 _WORD = re.compile(r"[a-z_][\w-]*", re.IGNORECASE | re.ASCII)
+_NAME = re.compile(r"\bwmic\b", re.IGNORECASE)
 _CLASS = re.compile(r"(?P<name>[a-z_]\w*)(?P<key>[.=].*)?", re.IGNORECASE | re.ASCII | re.DOTALL)
 _WHERE = re.compile(r"where(?P<rest>$|[(\s\"'].*)", re.IGNORECASE | re.DOTALL)
 _IN_QUOTES = re.compile(r"\"[^\"]*\"|'[^']*'")
@@ -45,6 +46,7 @@ class _Reader:
         self._words = read.words
         self._is_closed = read.is_closed
         self._at = 0
+        self._is_inside_shell = False
         self._formats = formats
         self._switches: dict[str, str] = {}
         self._unread = [read.rest] if read.rest else []
@@ -64,6 +66,7 @@ class _Reader:
         self._check_rest(verb, method, rest)
         return Command(
             program=program,
+            is_inside_shell=self._is_inside_shell,
             nodes=tuple(node for node in nodes if not node.startswith("@")),
             node_file=file,
             user=self._switches.get("user"),
@@ -98,11 +101,10 @@ class _Reader:
         program = self._take().text
         if is_wmic(program):
             return program
-        later = (at for at in range(1, len(self._words)) if is_wmic(self._words[at].text))
-        at = next(later, None)
+        named = [at for at, word in enumerate(self._words) if _NAME.search(word.text)]
         self._unread.append(program)
-        if at is not None:
-            self._at = at + 1
+        self._is_inside_shell = bool(named)
+        self._at = next((at + 1 for at in named if is_wmic(self._words[at].text)), self._at)
         return program
 
     def _global_switches(self) -> None:
@@ -156,13 +158,14 @@ class _Reader:
     def _is_key(self, word: Word) -> bool:
         """`service "Mesh Agent" call …`, `process 4604 get …`: an object by its key."""
         is_key = word.is_quoted or word.text.isdigit() or "=" in word.text
-        return is_key and word.lower not in tuple(Verb)
+        return is_key and not _is_verb_first(word)
 
     def _ends(self, word: Word, last: str) -> bool:
         """A plain word after an operand is the verb; after an operator it is an operand."""
         is_operand = last[-1:] in "=<>" or last.casefold() in _OPERATORS
         is_word = not word.is_quoted and bool(_WORD.fullmatch(word.text))
-        return is_word and not is_operand and word.lower not in _OPERATORS
+        is_word = is_word and word.lower not in _OPERATORS
+        return not is_operand and (is_word or _is_verb_first(word))
 
     def _verb(self) -> tuple[Verb, str]:
         word = self._peek()
@@ -204,6 +207,12 @@ class _Reader:
             verb is Verb.CALL and not method
         ):
             self._unread += [word.text for word in rest] or [verb.value]
+
+
+def _is_verb_first(word: Word) -> bool:
+    """Quotes keep no word from being a verb: `"where a=1"` is a condition all the same."""
+    first = word.lower.split(maxsplit=1)[:1]
+    return bool(first) and first[0] in tuple(Verb)
 
 
 def _listed(value: str) -> tuple[str, ...]:

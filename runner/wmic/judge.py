@@ -28,6 +28,7 @@ LONG_LINE = 1000
 
 _KINDS = {
     Origin.BUILT_IN: AssessmentKind.BENIGN,
+    Origin.SHIPPED: AssessmentKind.BENIGN,
     Origin.VARIABLE: AssessmentKind.BENIGN,
     Origin.WORD: AssessmentKind.SUSPICIOUS,
     Origin.FILE: AssessmentKind.SUSPICIOUS,
@@ -36,6 +37,8 @@ _KINDS = {
 }
 _SENTENCES = {
     Origin.BUILT_IN: "The output format {value} comes with Windows.",
+    Origin.SHIPPED: "The output stylesheet {value} is a file in wmic's own folder; should the "
+    "current folder hold one of that name, the line does not show it.",
     Origin.VARIABLE: "The output format {value} comes with Windows, if {variable} is what Windows "
     "sets it to; whoever started wmic could have changed it.",
     Origin.WORD: "{value} is no known output format: wmic looks for a file of that name, and a "
@@ -51,8 +54,9 @@ _BEGINNINGS = frozenset({"http", "https", "ftp", "http:/", "https:/", "ftp:/"})
 _CUT = "The command line ends inside the format switch{rest}: the telling part is cut off."
 
 
-_VARIABLE_WEIGHT = -30
-"""A path through a variable that a caller may set is a little less sure than a full one."""
+_LESS_SURE = -30
+"""A variable that a caller may set, and a bare file name, are a little less sure than a full
+path."""
 
 
 def assess(alert: Alert, context: TriageContext | None = None) -> Assessment:
@@ -118,7 +122,7 @@ def _findings(cmdline: str | None, command: Command) -> list[Finding]:
     findings = [_judge(switch, len(cmdline)) for switch in command.formats]
     if findings and all(switch.is_inside_text for switch in command.formats):
         findings.append(_unknown("A format switch stands inside quoted text only."))
-    return findings + deeds_of(command)
+    return findings + deeds_of(command, cmdline)
 
 
 def _unknown(sentence: str) -> Finding:
@@ -160,7 +164,7 @@ def _judge_value(value: str) -> Finding:
         text=sentence,
         indicators=observables_of(value),
         more=location_of(value) if is_file else (),
-        weight=_VARIABLE_WEIGHT if origin is Origin.VARIABLE else None,
+        weight=_LESS_SURE if origin in (Origin.SHIPPED, Origin.VARIABLE) else None,
     )
 
 

@@ -45,6 +45,8 @@ class Origin(StrEnum):
     """Where the stylesheet comes from."""
 
     BUILT_IN = "built_in"
+    SHIPPED = "shipped"
+    """A file in wmic's own folder, named without that folder."""
     URL = "url"
     SHARE = "share"
     VARIABLE = "variable"
@@ -64,8 +66,10 @@ def origin_of(value: str) -> Origin:
     path = _BUILT_IN_FOLDER.fullmatch(value)
     if path and path["name"].lower() in KEYWORDS | SHIPPED_FILES:
         return Origin.VARIABLE if path["root"].startswith("%") else Origin.BUILT_IN
-    if value.lower() in KEYWORDS or value.lower().removesuffix(".xsl") in SHIPPED_FILES:
+    if value.lower() in KEYWORDS:
         return Origin.BUILT_IN
+    if value.lower().removesuffix(".xsl") in SHIPPED_FILES:
+        return Origin.SHIPPED
     return Origin.FILE if re.search(r"[\\/.%!$:]", value) else Origin.WORD
 
 
@@ -83,7 +87,7 @@ def observables_of(value: str) -> tuple[Observable, ...]:
     if share := _UNC.search(value):
         path = value[share.end() :]
         return (Observable(type="file", value=path), *_machine(_share_host(path)))
-    known = origin_of(value) in (Origin.BUILT_IN, Origin.VARIABLE)
+    known = origin_of(value) in (Origin.BUILT_IN, Origin.SHIPPED, Origin.VARIABLE)
     return () if known or not value else (Observable(type="file", value=value),)
 
 
