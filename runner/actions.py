@@ -12,33 +12,22 @@ from typing import Any
 import msgspec
 
 from connectors.base import ROLES, Effect
-from connectors.errors import AuthFailed, Rejected
 from connectors.model import (
-    Alert,
     Assessment,
     AssessmentKind,
-    Device,
     EventQuery,
-    Observable,
 )
 from runner.catalogue import CATALOGUE
 from runner.config import Mode
 from runner.context import StepFailed, Target
 from runner.effects import plain
-from runner.hunts import (
-    SEARCH_S,
-    elsewhere,
-    event_of,
-    event_query,
-    evidence,
-    search,
-    spread_query,
-    unseen,
-)
-from runner.identity import MOST_CANDIDATES, prove
+from runner.hunts import event_of, event_query, search
+from runner.identity import prove
 from runner.journal import Journal, cases
+from runner.origin_hunt import hunt_origin
 from runner.plan import Plan
-from runner.roles import Roles
+from runner.scoping import devices_of, limit_of
+from runner.spread_hunt import hunt_spread
 from runner.telling import comment_ticket, create_ticket, post_message
 from runner.wmic import assess
 from runner.work import Work, read
@@ -50,7 +39,6 @@ RANK = {
     AssessmentKind.MALICIOUS: 3,
 }
 """How alarming an assessment is: a refusal answers for what is no worse."""
-MOST_SPREAD_HOSTS = 25
 
 
 async def act(work: Work) -> Any:
@@ -114,7 +102,7 @@ async def find_host(work: Work) -> Any:
 
     def send(_elapsed_s: float) -> Target:
         told = event or alert
-        return prove(alert, event, _devices(bench.roles, told, alert.device_id), work.ctx.now())
+        return prove(alert, event, devices_of(bench.roles, told, alert.device_id), work.ctx.now())
 
     return _host(msgspec.convert(await read(work, "device", send), Target))
 
@@ -126,30 +114,6 @@ def _host(target: Target) -> dict[str, Any]:
         "target": plain(target),
         "summary": target.proof,
     }
-
-
-def limit_of(work: Work) -> float:
-    """How long a search of this step may run, in seconds."""
-    return work.step.timeout_s or SEARCH_S
-
-
-def _devices(roles: Roles, told: Alert, device_id: str | None) -> list[Device]:
-    """All devices that the sensor's id, or else the name or one of the names, fits exactly."""
-    if device_id is not None:
-        try:
-            by_sensor = list(roles.edr.find_devices(device_id=device_id))
-        except AuthFailed:
-            raise
-        except Rejected:
-            # Another product's id: it names no sensor here, and the host's name still may.
-            by_sensor = []
-        if by_sensor:
-            return by_sensor
-    found: dict[str, Device] = {}
-    for host in [told.host] if told.host else told.host_candidates[:MOST_CANDIDATES]:
-        for device in roles.edr.find_devices(hostname=host):
-            found[device.device_id] = device
-    return list(found.values())
 
 
 async def contain(work: Work) -> Any:
@@ -191,64 +155,12 @@ def _quorum(work: Work) -> int:
     return max(asked, min(2, len(approvals.approvers)))
 
 
-# -- spread ----------------------------------------------------------------------------------------
-
-
-async def hunt_spread(work: Work) -> Any:
-    """Look for the same stylesheet address on other hosts, and for their devices."""
-    bench = work.bench
-    hunts = bench.config.hunts
-    alert = work.ctx.alert
-    indicators = msgspec.convert(work.inputs["indicators"], tuple[Observable, ...])
-    begun = await read(work, "query", lambda _s: spread_query(indicators, hunts, work.ctx.now()))
-    if isinstance(begun, str) or not bench.roles.has("siem"):
-        gap = begun if isinstance(begun, str) else "not searched: no SIEM is bound"
-        return await read(work, "result", lambda _s: _spread([], [], [gap]))
-    query = msgspec.convert(begun, EventQuery)
-    found = await search(work.ctx, f"{work.path}#spread", bench.roles.siem, query, limit_of(work))
-    events = elsewhere(alert, found, hunts)
-    gaps = [found.gap] if found.gap else [*unseen(alert, found, hunts, query)]
-    if len(events) > MOST_SPREAD_HOSTS:
-        gaps.append(f"incomplete: {len(events)} hosts, the first {MOST_SPREAD_HOSTS} are followed")
-
-    def send(_elapsed_s: float) -> list[Target]:
-        now = work.ctx.now()
-        return [
-            prove(event, event, _devices(bench.roles, event, event.device_id), now)
-            for event in events[:MOST_SPREAD_HOSTS]
-        ]
-
-    targets = await read(work, "devices", send) if events else []
-    gaps += [target["proof"] for target in targets if not target["devices"]]
-    hosts = [evidence(event) for event in events]
-    return await read(work, "result", lambda _s: _spread(hosts, targets, gaps))
-
-
-def _spread(hosts: list[Any], targets: list[Any], gaps: list[str]) -> dict[str, Any]:
-    if hosts:
-        names = ", ".join(str(host["host"]) for host in hosts[:5])
-        outcome = "found"
-        summary = f"the same address was used on {len(hosts)} other host(s): {names}"
-    elif any(gap.startswith("not searched") for gap in gaps):
-        outcome, summary = "not_searched", gaps[0]
-    elif gaps:
-        outcome, summary = "incomplete", f"nothing found in what was searched; {gaps[0]}"
-    else:
-        outcome, summary = "none_found", "no other host used the same address in the hunted time"
-    return {
-        "outcome": outcome,
-        "hosts": plain(hosts),
-        "targets": [target for target in targets if target["devices"]],
-        "summary": summary,
-        "not_searched": gaps,
-    }
-
-
 ACTIONS: dict[str, Callable[[Work], Awaitable[Any]]] = {
     "wmic.assess": assess_wmic,
     "edr.find_host": find_host,
     "edr.isolate_host": contain,
     "edr.release_host": contain,
+    "hunt.origin": hunt_origin,
     "hunt.spread": hunt_spread,
     "tickets.create_ticket": create_ticket,
     "tickets.comment_ticket": comment_ticket,

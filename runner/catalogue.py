@@ -99,10 +99,29 @@ CATALOGUE: dict[str, ActionSpec] = {
             takes_targets=True,
         ),
         ActionSpec(
-            name="hunt.spread",
-            about="Look for the same stylesheet address on other hosts.",
+            name="hunt.origin",
+            about="Follow the alert's process back through parents, sessions and machines.",
             effect=Effect.INVESTIGATE,
-            inputs={"alert": _ALERT, "indicators": Input(type=ValueType.LIST)},
+            inputs={"alert": _ALERT},
+            outputs={
+                "outcome": ValueType.TEXT,
+                "delivery": ValueType.TEXT,
+                "host": ValueType.TEXT,
+                "hosts": ValueType.LIST,
+                "targets": ValueType.TARGETS,
+                "summary": ValueType.TEXT,
+                "not_searched": ValueType.LIST,
+            },
+        ),
+        ActionSpec(
+            name="hunt.spread",
+            about="Look for the same on other hosts, and for what was started there from here.",
+            effect=Effect.INVESTIGATE,
+            inputs={
+                "alert": _ALERT,
+                "indicators": Input(type=ValueType.LIST),
+                "sources": Input(type=ValueType.TARGETS, required=False),
+            },
             outputs={
                 "outcome": ValueType.TEXT,
                 "hosts": ValueType.LIST,

@@ -123,7 +123,7 @@ def event_query(alert: Alert, hunts: Hunts) -> EventQuery | None:
 
 def event_of(alert: Alert, found: Found, hunts: Hunts) -> Alert | None:
     """The event behind an alert, among the rows; None when there is none, or several machines."""
-    events = [_as_alert(alert.siem, row, hunts) for row in found.rows]
+    events = [row_alert(alert.siem, row, hunts) for row in found.rows]
     same = [
         event
         for event in events
@@ -170,7 +170,7 @@ def _selective(indicators: Sequence[Observable]) -> tuple[str, ...]:
 
 def elsewhere(alert: Alert, found: Found, hunts: Hunts) -> list[Alert]:
     """The events on other hosts than the alert's, one a host, the earliest first."""
-    events = [_as_alert(alert.siem, row, hunts) for row in found.rows]
+    events = [row_alert(alert.siem, row, hunts) for row in found.rows]
     others: list[Alert] = []
     for event in sorted(events, key=_time_of):
         host = event.host
@@ -186,7 +186,7 @@ def unseen(alert: Alert, found: Found, hunts: Hunts, query: EventQuery) -> list[
 
     The alert's own event is the control: where even that is not found, nothing else would be.
     """
-    events = [_as_alert(alert.siem, row, hunts) for row in found.rows]
+    events = [row_alert(alert.siem, row, hunts) for row in found.rows]
     nameless = sum(event.host is None for event in events)
     gaps = []
     if nameless:
@@ -205,7 +205,8 @@ def _time_of(event: Alert) -> float:
     return event.occurred_at.timestamp() if event.occurred_at else float("inf")
 
 
-def _as_alert(siem: str, row: Row, hunts: Hunts) -> Alert:
+def row_alert(siem: str, row: Row, hunts: Hunts) -> Alert:
+    """A row of a hunt, read as alerts are."""
     return make_alert(row, siem=siem, search="hunt", identity=(), fields=hunts.fields)
 
 

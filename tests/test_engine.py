@@ -278,7 +278,7 @@ def test_engine_when_a_long_hunt_runs_beside_an_approved_cut_then_the_cut_goes_f
     world.before.append((jobs, lambda: world.before.append((jobs, slow))))
     world.hit()
     world.tick(linger_s=5)
-    hunt = "/parallel-3/scope/spread#spread#rows"
+    hunt = "/parallel-3/scope/origin#search.1#rows"
     assert world.steps(world.runs()[0])[hunt].status == "intended"
     world.yes(world.question())
     world.tick(linger_s=5)

@@ -14,11 +14,11 @@ from runner.wmic.delivery import Delivered, Delivery
 from runner.wmic.events import Event, Other, Source
 from runner.wmic.findings import Found, How, NotSelective, Seed, Skipped, Spread
 from runner.wmic.graph import Edge, Graph, Node, NodeKind, blind_spots, build_graph, graph_json
-from runner.wmic.mermaid import mermaid
+from runner.wmic.mermaid import mermaid_text
 from runner.wmic.origin import Hop, Trace
-from runner.wmic.picture import MOST_DRAWN, picture
+from runner.wmic.picture import MOST_DRAWN, svg_picture
 from runner.wmic.places import Confidence
-from runner.wmic.spread import spread
+from runner.wmic.spread import spread_of
 from tests.event_sets import (
     EMPIRE,
     SAME_URL,
@@ -79,7 +79,7 @@ def empire() -> Graph:
     first = trace.hops[-1]
     seed = Seed(host=first.host, at=first.at, user=first.chain[0].user)
     kinds = {W5: DeviceKind.WORKSTATION, W6: DeviceKind.WORKSTATION}
-    return build_graph(trace, spread(seed, recorded(EMPIRE)), kinds)
+    return build_graph(trace, spread_of(seed, recorded(EMPIRE)), kinds)
 
 
 def test_build_graph_of_the_added_account_has_these_edges_and_no_other() -> None:
@@ -117,7 +117,7 @@ def test_build_graph_of_the_same_url_puts_the_earlier_host_first() -> None:
     events = recorded(T1220, SAME_URL)
     seed = Seed(host=start.host, at=start.at, indicators=(Observable(type="url", value=url),))
 
-    graph = build_graph(followed(start_of(start), events), spread(seed, events, fleet_size=200))
+    graph = build_graph(followed(start_of(start), events), spread_of(seed, events, fleet_size=200))
 
     assert graph.patient_zero is not None
     assert graph.patient_zero.host == "HOST-C-SYNTHETIC.corp.example.test"
@@ -259,21 +259,21 @@ _LINES = re.compile(
 
 
 def test_mermaid_of_hostile_labels_has_no_line_that_is_not_ours() -> None:
-    text = mermaid(hostile_graph())
+    text = mermaid_text(hostile_graph())
 
     assert [line for line in text.splitlines() if not _LINES.fullmatch(line)] == []
     assert text.count("click") == sum("click" in line for line in text.splitlines() if "[" in line)
 
 
 def test_mermaid_shows_confidence_and_time() -> None:
-    text = mermaid(one_host(found("HOST-B", source="HOST-A", confidence=Confidence.LOW)))
+    text = mermaid_text(one_host(found("HOST-B", source="HOST-A", confidence=Confidence.LOW)))
 
     assert '  h0 -.->|"started by WMI 10#58;00#58;00 #40;low#41;"| h1' in text
     assert "  class h0 alert" in text
 
 
 def test_picture_of_hostile_labels_is_well_formed_and_carries_only_text() -> None:
-    text = picture(hostile_graph())
+    text = svg_picture(hostile_graph())
 
     root = ElementTree.fromstring(text)  # noqa: S314  (our own text)
     tags = {element.tag.removeprefix(SVG) for element in root.iter()}
@@ -284,7 +284,7 @@ def test_picture_of_hostile_labels_is_well_formed_and_carries_only_text() -> Non
 
 
 def test_picture_shows_every_node_and_edge() -> None:
-    root = ElementTree.fromstring(picture(empire()))  # noqa: S314  (our own text)
+    root = ElementTree.fromstring(svg_picture(empire()))  # noqa: S314  (our own text)
 
     titles = [element.text or "" for element in root.iter(f"{SVG}title")]
     assert {W5, W6, r"THESHIRE\pgustavo"} <= set(titles)
@@ -296,7 +296,7 @@ def test_picture_of_a_large_graph_says_what_is_left_out() -> None:
     pairs = [("h0", f"h{n}") for n in range(1, 100)]
     edges = tuple(Edge(source=a, target=b, what="x", confidence=Confidence.HIGH) for a, b in pairs)
 
-    text = picture(Graph(nodes=nodes, edges=edges, patient_zero=None, order=(), blind_spots=()))
+    text = svg_picture(Graph(nodes=nodes, edges=edges, patient_zero=None, order=(), blind_spots=()))
 
     assert f"{100 - MOST_DRAWN} more are not drawn" in text
 
@@ -306,11 +306,11 @@ def test_picture_of_a_circle_and_of_nothing_is_drawn() -> None:
     nothing = build_graph(Trace(hops=(), asks=(), gaps=()), Spread())
 
     for graph in (circle, nothing):
-        ElementTree.fromstring(picture(graph))  # noqa: S314  (our own text)
+        ElementTree.fromstring(svg_picture(graph))  # noqa: S314  (our own text)
 
 
 def test_picture_is_the_same_each_time() -> None:
-    assert picture(empire()) == picture(empire())
+    assert svg_picture(empire()) == svg_picture(empire())
 
 
 def test_drawing_library_is_not_imported_before_a_picture_is_wanted() -> None:

@@ -23,7 +23,7 @@ from runner.wmic.findings import Found, How, Seed, Spread
 from runner.wmic.indicators import matches, widened
 from runner.wmic.places import Confidence, Places
 from runner.wmic.remote import remote_starts
-from runner.wmic.spread import spread
+from runner.wmic.spread import spread_of
 from tests.event_sets import (
     DC,
     EMPIRE,
@@ -85,7 +85,7 @@ class Expected:
     ids=lambda expected: expected.name,
 )
 def test_spread_of_a_recorded_attack_is_workstation6_only(expected: Expected) -> None:
-    found = spread(seed_of(expected.name, nodes=("WORKSTATION6",)), recorded(expected.name))
+    found = spread_of(seed_of(expected.name, nodes=("WORKSTATION6",)), recorded(expected.name))
 
     assert found.hosts == (W6,)
     (one,) = by_how(found)[expected.how]
@@ -97,7 +97,7 @@ def test_spread_of_a_recorded_attack_is_workstation6_only(expected: Expected) ->
 
 
 def test_spread_of_the_added_account_names_the_account_that_was_made() -> None:
-    found = spread(seed_of(EMPIRE), recorded(EMPIRE))
+    found = spread_of(seed_of(EMPIRE), recorded(EMPIRE))
 
     (one,) = by_how(found)[How.REMOTE_START]
     assert "changed account backdoor" in one.what
@@ -105,7 +105,7 @@ def test_spread_of_the_added_account_names_the_account_that_was_made() -> None:
 
 
 def test_spread_of_a_child_in_a_services_session_blames_no_service_account() -> None:
-    found = spread(seed_of(HIJACK), recorded(HIJACK))
+    found = spread_of(seed_of(HIJACK), recorded(HIJACK))
 
     (one,) = by_how(found)[How.REMOTE_START]
     assert one.account is None
@@ -130,7 +130,7 @@ def test_spread_of_the_stylesheet_run_finds_no_other_host() -> None:
     start = process(T1220, "wmic.exe")
     indicators = (Observable(type="url", value=URL),)
 
-    found = spread(
+    found = spread_of(
         Seed(host=start.host, at=start.at, user=start.user, indicators=indicators), recorded(T1220)
     )
 
@@ -144,7 +144,7 @@ def test_spread_of_five_hosts_without_a_remote_deed_is_none() -> None:
     host = "IT001.shire.com"
     seed = Seed(host=host, at=first_at(PERSIST, host), user=r"shire\pgustavo")
 
-    found = spread(seed, recorded(PERSIST))
+    found = spread_of(seed, recorded(PERSIST))
 
     assert len(names) == 5
     assert found.found == ()
@@ -155,7 +155,7 @@ def test_spread_of_five_hosts_without_a_remote_deed_is_none() -> None:
 
 def same_url() -> Spread:
     start = process(T1220, "wmic.exe")
-    return spread(
+    return spread_of(
         Seed(
             host=start.host,
             at=start.at,
@@ -201,7 +201,7 @@ def test_spread_when_most_of_the_fleet_met_it_is_not_selective() -> None:
     lookups = [lookup(f"HOST-{n}", "cdn.example.test") for n in range(30)]
     indicators = (Observable(type="domain", value="cdn.example.test"),)
 
-    found = spread(Seed(host="HOST-0", at=AT, indicators=indicators), lookups, fleet_size=100)
+    found = spread_of(Seed(host="HOST-0", at=AT, indicators=indicators), lookups, fleet_size=100)
 
     assert found.found == ()
     assert found.hosts == ()
@@ -219,7 +219,7 @@ def test_spread_is_selective_up_to_a_share_and_a_number(
     lookups = [lookup(f"HOST-{n}", "x.example.test") for n in range(1, hosts + 1)]
     indicators = (Observable(type="domain", value="x.example.test"),)
 
-    found = spread(Seed(host="HOST-0", at=AT, indicators=indicators), lookups, fleet_size=fleet)
+    found = spread_of(Seed(host="HOST-0", at=AT, indicators=indicators), lookups, fleet_size=fleet)
 
     assert (len(found.hosts), len(found.not_selective)) == ((hosts, 0) if is_spread else (0, 1))
 
@@ -275,7 +275,7 @@ def test_spread_goes_on_from_a_host_that_was_reached() -> None:
         logon("HOST-C", "192.0.2.2", 61),
     ]
 
-    found = spread(Seed(host="HOST-A", at=AT), events, KNOWN)
+    found = spread_of(Seed(host="HOST-A", at=AT), events, KNOWN)
 
     starts = [(one.source, one.host) for one in by_how(found)[How.REMOTE_START]]
     assert starts == [("HOST-A", "HOST-B"), ("HOST-B", "HOST-C")]
@@ -284,13 +284,13 @@ def test_spread_goes_on_from_a_host_that_was_reached() -> None:
 def test_spread_leaves_out_what_happened_long_before() -> None:
     events = [child("HOST-B", -7200), logon("HOST-B", "192.0.2.1", -7200)]
 
-    assert spread(Seed(host="HOST-A", at=AT), events, KNOWN).found == ()
+    assert spread_of(Seed(host="HOST-A", at=AT), events, KNOWN).found == ()
 
 
 def test_spread_leaves_out_what_another_host_started() -> None:
     events = [child("HOST-B", 1), logon("HOST-B", "192.0.2.3", 1)]
 
-    assert spread(Seed(host="HOST-A", at=AT), events, KNOWN).found == ()
+    assert spread_of(Seed(host="HOST-A", at=AT), events, KNOWN).found == ()
 
 
 def test_spread_of_hosts_in_a_circle_ends() -> None:
@@ -301,7 +301,7 @@ def test_spread_of_hosts_in_a_circle_ends() -> None:
         logon("HOST-A", "192.0.2.2", 2),
     ]
 
-    found = spread(Seed(host="HOST-A", at=AT), events, KNOWN)
+    found = spread_of(Seed(host="HOST-A", at=AT), events, KNOWN)
 
     assert [(one.source, one.host) for one in found.found] == [
         ("HOST-A", "HOST-B"),
@@ -310,7 +310,7 @@ def test_spread_of_hosts_in_a_circle_ends() -> None:
 
 
 def test_spread_to_a_named_node_where_nothing_ran_says_so_and_is_low() -> None:
-    found = spread(Seed(host="HOST-A", at=AT, nodes=("host-b", "HOST-A", "nowhere")), [], KNOWN)
+    found = spread_of(Seed(host="HOST-A", at=AT, nodes=("host-b", "HOST-A", "nowhere")), [], KNOWN)
 
     named = by_how(found)[How.NAMED]
     assert sorted(one.host for one in named) == ["HOST-B", "nowhere"]
@@ -334,7 +334,7 @@ def explicit(server: str, **more: Any) -> ExplicitLogon:
 
 
 def test_spread_follows_a_password_that_was_used_against_another_host() -> None:
-    found = spread(Seed(host="HOST-A", at=AT), [explicit("HOST-B")], KNOWN)
+    found = spread_of(Seed(host="HOST-A", at=AT), [explicit("HOST-B")], KNOWN)
 
     (one,) = found.found
     assert (one.how, one.host, one.source) == (How.CREDENTIALS, "HOST-B", "HOST-A")
@@ -354,7 +354,7 @@ def test_spread_follows_a_password_that_was_used_against_another_host() -> None:
     ids=["localhost", "itself", "machine", "system", "machine account"],
 )
 def test_spread_of_credentials_that_tell_nothing_is_none(event: ExplicitLogon) -> None:
-    assert spread(Seed(host="HOST-A", at=AT), [event], KNOWN).found == ()
+    assert spread_of(Seed(host="HOST-A", at=AT), [event], KNOWN).found == ()
 
 
 def test_spread_of_the_account_is_medium_from_a_bad_host_and_low_from_another() -> None:
@@ -365,7 +365,7 @@ def test_spread_of_the_account_is_medium_from_a_bad_host_and_low_from_another() 
         logon("HOST-B", "192.0.2.1", 8, is_success=False),
     ]
 
-    found = spread(Seed(host="HOST-A", at=AT, user=r"CORP\user-a"), events, KNOWN)
+    found = spread_of(Seed(host="HOST-A", at=AT, user=r"CORP\user-a"), events, KNOWN)
 
     assert [(one.host, one.confidence) for one in by_how(found)[How.LOGON]] == [
         ("HOST-B", Confidence.MEDIUM),
@@ -376,7 +376,7 @@ def test_spread_of_the_account_is_medium_from_a_bad_host_and_low_from_another() 
 def test_spread_of_an_account_that_is_everywhere_is_not_selective() -> None:
     events = [logon(f"SRV-{n}", "192.0.2.1", n) for n in range(1, 12)]
 
-    found = spread(Seed(host="HOST-A", at=AT, user=r"CORP\user-a"), events, KNOWN, fleet_size=40)
+    found = spread_of(Seed(host="HOST-A", at=AT, user=r"CORP\user-a"), events, KNOWN, fleet_size=40)
 
     assert found.found == ()
     assert [wide.what for wide in found.not_selective] == [r"account CORP\user-a"]
@@ -398,7 +398,7 @@ def test_spread_of_an_account_that_is_everywhere_is_not_selective() -> None:
 def test_spread_of_a_well_known_account_is_skipped_with_a_reason(user: str, sid: str) -> None:
     events = [logon("HOST-B", "192.0.2.1", 5, user=user)]
 
-    found = spread(Seed(host="HOST-A", at=AT, user=user, sid=sid), events, KNOWN)
+    found = spread_of(Seed(host="HOST-A", at=AT, user=user, sid=sid), events, KNOWN)
 
     assert found.found == ()
     assert [(skipped.account, bool(skipped.why)) for skipped in found.skipped] == [(user, True)]
@@ -420,7 +420,8 @@ def test_spread_of_a_service_accounts_subscription_is_none() -> None:
     )
 
     assert (
-        spread(Seed(host="HOST-A", at=AT), [made, logon("HOST-B", "192.0.2.1")], KNOWN).found == ()
+        spread_of(Seed(host="HOST-A", at=AT), [made, logon("HOST-B", "192.0.2.1")], KNOWN).found
+        == ()
     )
 
 
@@ -503,6 +504,6 @@ def test_spread_over_many_events_takes_a_moment() -> None:
     indicators = tuple(Observable(type="domain", value=f"d{n}.example.test") for n in range(20))
     begun = time.perf_counter()
 
-    spread(Seed(host="HOST-A", at=AT, user="u", indicators=indicators), events_with, KNOWN)
+    spread_of(Seed(host="HOST-A", at=AT, user="u", indicators=indicators), events_with, KNOWN)
 
     assert time.perf_counter() - begun < 10

@@ -4,17 +4,54 @@ from __future__ import annotations
 
 from runner.wmic.command import Command, Subject, Verb
 from runner.wmic.context import Seen, TriageContext, context_of
+from runner.wmic.delivery import Delivered, Delivery
+from runner.wmic.event_fields import RawEvent
+from runner.wmic.event_rows import read_events
+from runner.wmic.events import Event
+from runner.wmic.findings import ACTED, Found, How, Seed, Spread
 from runner.wmic.grammar import parse
+from runner.wmic.graph import Graph, blind_spots, build_graph, graph_json
 from runner.wmic.judge import assess, assess_line
+from runner.wmic.mermaid import mermaid_text
+from runner.wmic.origin import Ask, Hop, Start, Trace, Wanted, trace
+from runner.wmic.picture import svg_picture
+from runner.wmic.places import Confidence, Places
+from runner.wmic.spread import is_selective, spread_of
 
 __all__ = [
+    "ACTED",
+    "Ask",
     "Command",
+    "Confidence",
+    "Delivered",
+    "Delivery",
+    "Event",
+    "Found",
+    "Graph",
+    "Hop",
+    "How",
+    "Places",
+    "RawEvent",
+    "Seed",
     "Seen",
+    "Spread",
+    "Start",
     "Subject",
+    "Trace",
     "TriageContext",
     "Verb",
+    "Wanted",
     "assess",
     "assess_line",
+    "blind_spots",
+    "build_graph",
     "context_of",
+    "graph_json",
+    "is_selective",
+    "mermaid_text",
     "parse",
+    "read_events",
+    "spread_of",
+    "svg_picture",
+    "trace",
 ]

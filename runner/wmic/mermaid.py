@@ -17,7 +17,7 @@ _SHAPES = {
 }
 
 
-def mermaid(graph: Graph) -> str:
+def mermaid_text(graph: Graph) -> str:
     """A flowchart, one line a node and an edge; a dotted edge is of low confidence."""
     lines = ["flowchart LR"]
     lines += [f"  {node.id}{_shaped(node)}" for node in graph.nodes]

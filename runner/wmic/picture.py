@@ -40,7 +40,7 @@ _FONT = {"font_family": "sans-serif", "fill": "#202124"}
 Places2D = Mapping[str, tuple[int, int]]
 
 
-def picture(graph: Graph) -> str:
+def svg_picture(graph: Graph) -> str:
     """An SVG document. At most `MOST_DRAWN` nodes; a line says how many are left out."""
     import drawsvg
 

@@ -44,7 +44,7 @@ FEWEST_FOR_PART = 5
 PERSONAL_LOGONS = frozenset({3, 10})
 
 
-def spread(
+def spread_of(
     seed: Seed,
     events: Sequence[Event],
     known: Mapping[str, str] | None = None,
@@ -53,6 +53,14 @@ def spread(
     """Everything that events say of the seed elsewhere. `known`: address → host, from outside.
     `fleet_size`: hosts in all; without it, those that the events name."""
     return _Searcher(seed, events, Places(events, known), fleet_size).search()
+
+
+def is_selective(hosts: int, fleet_size: int | None) -> bool:
+    """Whether something that so many hosts share tells where to look."""
+    is_part = (
+        hosts >= FEWEST_FOR_PART and fleet_size is not None and hosts > LARGE_PART * fleet_size
+    )
+    return not is_part and hosts <= MOST_HOSTS
 
 
 class _Searcher:
@@ -93,8 +101,7 @@ class _Searcher:
         )
 
     def _is_selective(self, what: str, hosts: int) -> bool:
-        is_part = hosts >= FEWEST_FOR_PART and hosts > LARGE_PART * self._fleet
-        if is_part or hosts > MOST_HOSTS:
+        if not is_selective(hosts, self._fleet):
             self._not_selective.append(NotSelective(what=what, hosts=hosts, of=self._fleet))
             return False
         return True

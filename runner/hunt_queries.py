@@ -1,0 +1,275 @@
+"""Which events origin and spread want read, written as queries. Pure.
+
+Sysmon's events lie in `hunts.index`, the Security log's in `hunts.security_index`. A sentence comes
+instead of a query where it cannot be asked: that is a blind spot, never "nothing found".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from connectors.model import Alert, EventQuery, Observable, Operator, Row, Term
+from runner.alerts import DEFAULT_FIELDS
+from runner.config import Hunts
+from runner.hit_row import values_of
+from runner.wmic import Ask, RawEvent, Wanted
+
+MOST_ROWS = 1000
+NEAR = timedelta(seconds=120)
+OWNER_NEAR = timedelta(hours=1)
+"""How long an address belongs to one machine, before and after."""
+BEFORE = timedelta(seconds=60)
+AFTER = timedelta(minutes=15)
+"""How long after the alert what it started elsewhere is looked for."""
+RPC_PORT = "135"
+
+EVENT_FIELDS = (
+    "_time",
+    "_cd",
+    "Channel",
+    "SourceName",
+    "source",
+    "sourcetype",
+    "EventCode",
+    "EventID",
+    "Computer",
+    "Hostname",
+    "dest",
+    "host",
+    "UtcTime",
+    "RecordNumber",
+    "EventRecordID",
+    "ProcessGuid",
+    "ProcessId",
+    "ParentProcessGuid",
+    "Image",
+    "ParentImage",
+    "CommandLine",
+    "ParentCommandLine",
+    "OriginalFileName",
+    "Hashes",
+    "User",
+    "LogonId",
+    "SourceIp",
+    "SourcePort",
+    "DestinationIp",
+    "DestinationPort",
+    "DestinationHostname",
+    "Initiated",
+    "QueryName",
+    "QueryResults",
+    "TargetFilename",
+    "ImageLoaded",
+    "Operation",
+    "Name",
+    "Consumer",
+    "Filter",
+    "LogonType",
+    "TargetUserName",
+    "TargetDomainName",
+    "TargetUserSid",
+    "TargetLogonId",
+    "SubjectUserName",
+    "SubjectDomainName",
+    "SubjectUserSid",
+    "SubjectLogonId",
+    "TargetServerName",
+    "TargetInfo",
+    "ProcessName",
+    "NewProcessName",
+    "ParentProcessName",
+    "NewProcessId",
+    "IpAddress",
+    "IpPort",
+    "WorkstationName",
+)
+"""What origin and spread read of an event."""
+_STANDARD = {
+    "host": "Computer",
+    "cmdline": "CommandLine",
+    "user": "User",
+    "process_guid": "ProcessGuid",
+    "parent": "ParentCommandLine",
+}
+"""What a fact of `hunts.fields` is called in an event as Windows wrote it."""
+NO_INDEX = "not searched: hunts.index is not configured"
+NO_SECURITY = "not searched: hunts.security_index is not configured, so logons are not seen"
+
+
+def raw_events(rows: Iterable[Row], hunts: Hunts) -> list[RawEvent]:
+    """Rows with the configured fields under the names that Windows gives them."""
+    return [_renamed(row, hunts) for row in rows]
+
+
+def _renamed(row: Row, hunts: Hunts) -> Row:
+    named: Row = {}
+    for meaning, standard in _STANDARD.items():
+        for field in hunts.fields.get(meaning, ()):
+            if values := values_of(row, field):
+                named.setdefault(standard, values[0])
+    return {**row, **named}
+
+
+def whole(query: EventQuery) -> EventQuery:
+    """The same query, with everything that origin and spread read of an event."""
+    fields = tuple(dict.fromkeys((*query.fields, *EVENT_FIELDS)))
+    return EventQuery(
+        index=query.index,
+        start=query.start,
+        end=query.end,
+        terms=query.terms,
+        fields=fields,
+        limit=query.limit,
+    )
+
+
+# -- origin ----------------------------------------------------------------------------------------
+
+
+def ask_queries(ask: Ask, hunts: Hunts, now: datetime) -> list[EventQuery | str]:
+    """One ask as one or two queries, or a sentence for each that cannot be asked."""
+    at = ask.at or now
+    back = timedelta(seconds=hunts.lookback_s)
+    host = _host(ask.host, hunts) if ask.host else ()
+    match ask.wanted:
+        case Wanted.PROCESS:
+            guids = [text for guid in ask.values for text in (f"{{{guid}}}", guid)]
+            fields = _names("process_guid", hunts, "ProcessGuid")
+            return [_sysmon(hunts, (at - back, at + NEAR), ("1",), _equals(fields, guids))]
+        case Wanted.SESSION:
+            session = _equals(("TargetLogonId", "Logon_ID"), ask.values)
+            return [_security(hunts, (at - back, at + NEAR), "4624", *host, session)]
+        case Wanted.ARRIVALS:
+            port = _equals(("DestinationPort",), (RPC_PORT,))
+            near = (at - NEAR, at + NEAR)
+            network = _equals(("LogonType", "Logon_Type"), ("3",))
+            return [
+                _security(hunts, near, "4624", *host, network),
+                _sysmon(hunts, near, ("3",), *host, port),
+            ]
+        case Wanted.OWNER:
+            own = _equals(("SourceIp",), ask.values)
+            sent = _equals(("Initiated",), ("true",))
+            times = (at - OWNER_NEAR, at + OWNER_NEAR)
+            return [_sysmon(hunts, times, ("3",), own, sent)]
+        case Wanted.SENDER:
+            return [_sysmon(hunts, (at - NEAR, at + NEAR), ("1", "3", "22"), *host)]
+
+
+# -- spread ----------------------------------------------------------------------------------------
+
+
+def trace_queries(
+    indicators: Sequence[Observable], hunts: Hunts, now: datetime
+) -> list[EventQuery | str]:
+    """The same domain, address or file in lookups, connections and written files."""
+    times = (now - timedelta(seconds=hunts.lookback_s), now + timedelta(hours=1))
+    found: list[EventQuery | str] = []
+    for kind, number, field, operator in (
+        ("domain", "22", "QueryName", Operator.EQUALS),
+        ("address", "3", "DestinationIp", Operator.EQUALS),
+        ("file", "11", "TargetFilename", Operator.CONTAINS),
+    ):
+        values = tuple(_sought(one) for one in indicators if one.type == kind and _sought(one))
+        if values:
+            term = Term(fields=(field,), operator=operator, values=values)
+            found.append(_sysmon(hunts, times, (number,), term))
+    return found
+
+
+def _sought(indicator: Observable) -> str:
+    """The internet cache puts `[1]` before a file's ending, so its stem is looked for."""
+    if indicator.type != "file":
+        return indicator.value
+    name = indicator.value.replace("/", "\\").rpartition("\\")[2]
+    stem = name.rpartition(".")[0] or name
+    return stem if len(stem) >= 4 else ""
+
+
+def deed_queries(at: datetime, hunts: Hunts) -> list[EventQuery | str]:
+    """What WMI started and what subscriptions were made anywhere, after the alert."""
+    times = (at - BEFORE, at + AFTER)
+    parent = Term(fields=("ParentImage",), operator=Operator.CONTAINS, values=("\\WmiPrvSE.exe",))
+    return [
+        _sysmon(hunts, times, ("1",), parent),
+        _sysmon(hunts, times, ("19", "20", "21")),
+    ]
+
+
+def logon_queries(
+    alert: Alert, at: datetime, addresses: Sequence[str], hunts: Hunts
+) -> list[EventQuery | str]:
+    """Network logons from the host anywhere, and passwords that were used on it."""
+    times = (at - BEFORE, at + AFTER)
+    if addresses:
+        source = _equals(("IpAddress", "Source_Network_Address"), addresses)
+        logons = _security(hunts, times, "4624", source)
+    else:
+        logons = "not searched: the host's address is not known, so its logons elsewhere are not"
+    found = [logons]
+    if alert.host is not None:
+        found.append(_security(hunts, times, "4648", *_host(alert.host, hunts)))
+    return list(dict.fromkeys(found)) if isinstance(logons, str) else found
+
+
+def seen_query(hosts: Sequence[str], at: datetime, hunts: Hunts) -> EventQuery | str:
+    """Whether Sysmon saw these hosts at all around the alert."""
+    fields = _names("host", hunts, *DEFAULT_FIELDS["host"])
+    channel = Term(fields=("source", "Channel"), operator=Operator.CONTAINS, values=("Sysmon",))
+    return _sysmon(hunts, (at - BEFORE, at + AFTER), (), _equals(fields, hosts), channel)
+
+
+def own_query(guid: str, at: datetime, hunts: Hunts) -> EventQuery | str:
+    """Everything that the alert's process did."""
+    fields = _names("process_guid", hunts, "ProcessGuid")
+    own = _equals(fields, (f"{{{guid}}}", guid))
+    return _sysmon(hunts, (at - BEFORE, at + AFTER), (), own)
+
+
+# -- one query -------------------------------------------------------------------------------------
+
+
+def _names(meaning: str, hunts: Hunts, *standard: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*hunts.fields.get(meaning, ()), *standard)))
+
+
+def _host(host: str, hunts: Hunts) -> tuple[Term]:
+    return (_equals(_names("host", hunts, *DEFAULT_FIELDS["host"]), (host,)),)
+
+
+def _equals(fields: Sequence[str], values: Sequence[str]) -> Term:
+    return Term(fields=tuple(fields), operator=Operator.EQUALS, values=tuple(values))
+
+
+def _sysmon(
+    hunts: Hunts, times: tuple[datetime, datetime], numbers: tuple[str, ...], *terms: Term
+) -> EventQuery | str:
+    if hunts.index is None:
+        return NO_INDEX
+    return _query(hunts.index, times, numbers, terms)
+
+
+def _security(
+    hunts: Hunts, times: tuple[datetime, datetime], number: str, *terms: Term
+) -> EventQuery | str:
+    if hunts.security_index is None:
+        return NO_SECURITY
+    return _query(hunts.security_index, times, (number,), terms)
+
+
+def _query(
+    index: str,
+    times: tuple[datetime, datetime],
+    numbers: tuple[str, ...],
+    terms: Sequence[Term],
+) -> EventQuery:
+    kinds = (_equals(("EventCode", "EventID"), numbers),) if numbers else ()
+    return EventQuery(
+        index=index,
+        start=times[0],
+        end=times[1],
+        terms=(*kinds, *terms),
+        fields=EVENT_FIELDS,
+        limit=MOST_ROWS,
+    )

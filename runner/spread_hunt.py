@@ -1,0 +1,222 @@
+"""`hunt.spread`: where else it is, by what is the same and by what was started from here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from connectors.model import Alert, EventQuery, Observable
+from runner.effects import plain
+from runner.hostname import is_same_host
+from runner.hunt_queries import (
+    deed_queries,
+    logon_queries,
+    own_query,
+    seen_query,
+    trace_queries,
+    whole,
+)
+from runner.hunts import Found, elsewhere, evidence, spread_query, unseen
+from runner.scoping import (
+    MOST_TARGETS,
+    Known,
+    Lead,
+    Searches,
+    addresses_of,
+    joined_targets,
+    known_places,
+    lead,
+    targets_of,
+    usable,
+    without_siem,
+)
+from runner.wmic import ACTED, Confidence, How, Seed, Spread, is_selective, parse, spread_of
+from runner.work import Work, read
+
+MOST_SEARCHES = 12
+
+
+class _Scope(Struct, frozen=True, kw_only=True):
+    """What was found, before its devices are looked up. `hosts` as the case keeps them."""
+
+    leads: tuple[Lead, ...] = ()
+    hosts: tuple[dict[str, Any], ...] = ()
+    spread: Spread = Spread()
+    gaps: tuple[str, ...] = ()
+
+
+async def hunt_spread(work: Work) -> Any:
+    """Look for the same on other hosts and for what was started there, and for their devices."""
+    alert, hunts = work.ctx.alert, work.bench.config.hunts
+    indicators = msgspec.convert(work.inputs["indicators"], tuple[Observable, ...])
+    sources = list(work.inputs.get("sources") or [])
+    nodes = _nodes(alert)
+    why_not = without_siem(work)
+    if why_not is not None:
+        return await read(work, "result", lambda _s: _result(_Scope(), [], sources, [why_not], []))
+    asked = await read(work, "query", lambda _s: spread_query(indicators, hunts, work.ctx.now()))
+    searches = Searches(work, MOST_SEARCHES)
+    same = Found()
+    gaps: list[str] = []
+    if not isinstance(asked, str):
+        query = msgspec.convert(asked, EventQuery)
+        same = await searches.read(whole(query), "the same address")
+        gaps += [] if same.gap else unseen(alert, same, hunts, query)
+    elif not nodes:
+        gaps.append(asked)
+    known = await known_places(work)
+    await _read_around(work, searches, indicators, nodes, known)
+
+    def conclude(_elapsed_s: float) -> Any:
+        return plain(_scope(work, searches, same, known, indicators, nodes))
+
+    scope = msgspec.convert(await read(work, "found", conclude), _Scope)
+    targets = await targets_of(work, scope.leads)
+    gaps = [*searches.gaps, *gaps, *scope.gaps, *([known.gap] if known.gap else [])]
+    blind = [*searches.blind, *scope.spread.gaps]
+    return await read(work, "result", lambda _s: _result(scope, targets, sources, gaps, blind))
+
+
+def _nodes(alert: Alert) -> tuple[str, ...]:
+    return parse(alert.cmdline).nodes if alert.cmdline else ()
+
+
+async def _read_around(
+    work: Work,
+    searches: Searches,
+    indicators: tuple[Observable, ...],
+    nodes: tuple[str, ...],
+    known: Known,
+) -> None:
+    """The other searches, one after the other: what met the same, and what followed the alert."""
+    alert, hunts = work.ctx.alert, work.bench.config.hunts
+    began = await read(work, "now", lambda _s: plain(work.ctx.now()))
+    now = alert.occurred_at or msgspec.convert(began, type(work.ctx.now()))
+    for query in trace_queries(indicators, hunts, now):
+        await searches.read(query, "the same name or address in other events")
+    at = alert.occurred_at
+    if at is None:
+        searches.blind.append("not searched: the alert has no time, so what followed is not known")
+        return
+    if alert.process_guid:
+        guid = alert.process_guid.strip("{}").casefold()
+        await searches.read(own_query(guid, at, hunts), "what the process did")
+    for query in deed_queries(at, hunts):
+        await searches.read(query, "what WMI started elsewhere")
+    addresses = addresses_of(alert, known.addresses, searches.events())
+    for query in logon_queries(alert, at, addresses, hunts):
+        await searches.read(query, "logons from the host")
+    if nodes:
+        seen = await searches.read(seen_query(nodes, at, hunts), "whether the targets are seen")
+        if seen.gap is None and not seen.rows:
+            names = ", ".join(nodes[:5])
+            searches.blind.append(f"no Sysmon event of {names} in the window: blind there")
+
+
+# -- what it comes to ------------------------------------------------------------------------------
+
+
+def _scope(
+    work: Work,
+    searches: Searches,
+    same: Found,
+    known: Known,
+    indicators: tuple[Observable, ...],
+    nodes: tuple[str, ...],
+) -> _Scope:
+    alert = work.ctx.alert
+    seed = Seed(
+        host=alert.host or "",
+        at=alert.occurred_at,
+        user=alert.user or "",
+        indicators=indicators,
+        nodes=nodes,
+    )
+    found = spread_of(seed, searches.events(), known.addresses, known.fleet_size)
+    events = elsewhere(alert, same, work.bench.config.hunts)
+    gaps: list[str] = []
+    if not is_selective(len(events), known.fleet_size):
+        gaps.append(
+            f"not selective: {len(events)} of {known.fleet_size or 'unknown'} hosts used the same"
+            " address, so none of them is proposed"
+        )
+        events = []
+    leads = [Lead(event=event, why="") for event in events]
+    hosts = [evidence(event) for event in events]
+    for one in _further(found, events):
+        further = lead(work, one.host, searches.rows, one.what)
+        if further is not None:
+            leads.append(further)
+            hosts.append(
+                {
+                    "host": one.host,
+                    "at": one.at,
+                    "user": one.account,
+                    "cmdline": one.what,
+                    "event": one.evidence[0] if one.evidence else None,
+                }
+            )
+    if len(leads) > MOST_TARGETS:
+        gaps.append(f"incomplete: {len(leads)} hosts, the first {MOST_TARGETS} are followed")
+    return _Scope(leads=tuple(leads), hosts=tuple(hosts), spread=found, gaps=tuple(gaps))
+
+
+def _further(found: Spread, events: list[Alert]) -> list[Any]:
+    """What was found besides the same address: one finding a host, the surest kinds only."""
+    seen = [event.host for event in events if event.host is not None]
+    kept = []
+    for one in found.found:
+        is_sure = one.how in ACTED and one.confidence is not Confidence.LOW
+        if is_sure and not any(is_same_host(one.host, host) for host in seen):
+            seen.append(one.host)
+            kept.append(one)
+    return kept
+
+
+def _result(
+    scope: _Scope, targets: list[Any], sources: list[Any], gaps: list[str], blind: list[str]
+) -> dict[str, Any]:
+    gaps = [*gaps, *(target["proof"] for target in targets if not target["devices"])]
+    outcome, summary = _said(scope, gaps)
+    wide = [
+        f"not selective: {one.what} on {one.hosts} of {one.of}"
+        for one in scope.spread.not_selective
+    ]
+    return {
+        "outcome": outcome,
+        "hosts": plain(list(scope.hosts)),
+        "targets": joined_targets(sources, usable(targets)),
+        "summary": summary,
+        "not_searched": list(dict.fromkeys((*gaps, *blind, *wide))),
+        "spread": plain(scope.spread),
+    }
+
+
+def _said(scope: _Scope, gaps: list[str]) -> tuple[str, str]:
+    if scope.hosts:
+        return "found", _named(scope)
+    if any(gap.startswith("not searched") for gap in gaps):
+        return "not_searched", next(gap for gap in gaps if gap.startswith("not searched"))
+    if any(gap.startswith("not selective") for gap in gaps):
+        return "not_selective", next(gap for gap in gaps if gap.startswith("not selective"))
+    if gaps:
+        return "incomplete", f"nothing found in what was searched; {gaps[0]}"
+    return "none_found", "no other host used the same address in the hunted time"
+
+
+def _named(scope: _Scope) -> str:
+    further = {
+        one.host for one in scope.spread.found if one.how in (How.REMOTE_START, How.SUBSCRIPTION)
+    }
+    started = [host for host in scope.hosts if host["host"] in further]
+    same = [host for host in scope.hosts if host["host"] not in further]
+    parts = []
+    if same:
+        names = ", ".join(str(host["host"]) for host in same[:5])
+        parts.append(f"the same address was used on {len(same)} other host(s): {names}")
+    if started:
+        names = ", ".join(str(host["host"]) for host in started[:5])
+        parts.append(f"something was started by WMI on {len(started)} other host(s): {names}")
+    return "; ".join(parts)
