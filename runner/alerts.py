@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from connectors.document import shorten, visible
 from connectors.model import Alert, Row
 from runner.hit_row import (
     UTC_BY_DEFINITION,
@@ -22,7 +21,7 @@ from runner.hit_row import (
     values_of,
 )
 from runner.hostname import address_in, clean_host, distinct_hosts, full_host, is_same_host
-from runner.masking import mask_secrets
+from runner.masking import shown
 
 DEFAULT_FIELDS: dict[str, tuple[str, ...]] = {
     "host": ("Computer", "ComputerName", "Hostname", "dvc", "dest", "host"),
@@ -108,7 +107,7 @@ def _account(user: str) -> str:
 
 
 def _shown(text: str) -> str:
-    return visible(shorten(mask_secrets(text), 120))
+    return shown(text, 120)
 
 
 class _RowReader:

@@ -9,7 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from connectors.document import shorten, visible
+
 MASK = "***"
+_WINDOW = 2_000
 
 # A value: quoted, or bare with quoted parts inside. A quote that nothing closes hides the rest,
 # unless bare text stands before it: then it ends a quotation around the whole.
@@ -69,6 +72,15 @@ def mask_secrets(text: str) -> str:
     if tool is None:
         return text
     return text[: tool.end()] + _SWITCH_P.sub(_masked, text[tool.end() :])
+
+
+def shown(text: str, limit: int = 200) -> str:
+    """Evidence as part of a sentence: secrets masked, cut to about `limit`, and nothing in it that
+    could rewrite a terminal."""
+    if len(text) > 2 * _WINDOW:
+        # The middle is never shown. Only a secret longer than a window could show its end.
+        text = f"{text[:_WINDOW]} {text[-_WINDOW:]}"
+    return visible(shorten(mask_secrets(text), limit))
 
 
 def _masked(match: re.Match[str]) -> str:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 
-from connectors.document import shorten, visible
-from runner.masking import mask_secrets
+from runner.masking import shown
 from runner.wmic.command import Command
 from runner.wmic.context import Seen, TriageContext
 from runner.wmic.events import account_of, base_name
@@ -84,7 +83,7 @@ def parent(context: TriageContext, command: Command) -> Iterable[Contribution]:
         if name in names:
             yield _said(20, f"Wmic was started by {name}, {what}.", context.event)
     if _KNOWN_PARENTS.fullmatch(image) and ".." not in image:
-        text = f"Its parent is known to take inventory with wmic: {_shown(image)}."
+        text = f"Its parent is known to take inventory with wmic: {shown(image)}."
         yield _said(-10, text, context.event)
     if name == "cmd.exe" and any(_WINDOWS_VARIABLE.search(f.value or "") for f in command.formats):
         text = (
@@ -109,17 +108,17 @@ def program(context: TriageContext, command: Command) -> Iterable[Contribution]:
     path = command.program.replace("/", "\\")
     if not command.is_wmic:
         if command.is_renamed:
-            text = f"The program is not called wmic: {_shown(command.program)}."
+            text = f"The program is not called wmic: {shown(command.program)}."
             yield _said(30, text, context.event)
     elif "\\" in path and not _OWN_PLACE.fullmatch(path):
-        text = f"This wmic does not lie where Windows keeps it: {_shown(command.program)}."
+        text = f"This wmic does not lie where Windows keeps it: {shown(command.program)}."
         yield _said(30, text, context.event)
 
 
 def account(context: TriageContext, _command: Command) -> Iterable[Contribution]:
     user = account_of(context.user or "")
     if user in _SERVICES or re.fullmatch(r"s-1-5-(?:18|19|20)", user):
-        text = f"It ran as {_shown(context.user or '')}, as services do; so do attackers in them."
+        text = f"It ran as {shown(context.user or '')}, as services do; so do attackers in them."
         yield _said(-5, text, context.event)
 
 
@@ -162,7 +161,7 @@ def modules(context: TriageContext, _command: Command) -> Iterable[Contribution]
 def children(context: TriageContext, _command: Command) -> Iterable[Contribution]:
     for seen in context.children[:5]:
         if base_name(image_of(seen.value)) not in _OF_WINDOWS:
-            text = f"Wmic started a program, which no built-in format does: {_shown(seen.value)}."
+            text = f"Wmic started a program, which no built-in format does: {shown(seen.value)}."
             yield Contribution(weight=50, text=text, event=seen.event, corroborates=True)
             return
 
@@ -171,11 +170,11 @@ def network(context: TriageContext, command: Command) -> Iterable[Contribution]:
     asked = {node.casefold().partition(".")[0] for node in command.nodes}
     strange = [s for s in context.lookups if s.value.casefold().partition(".")[0] not in asked]
     if strange:
-        text = f"Wmic asked for the address of {_shown(strange[0].value)}."
+        text = f"Wmic asked for the address of {shown(strange[0].value)}."
         yield Contribution(weight=20, text=text, event=strange[0].event, corroborates=True)
     if context.connections and not command.is_remote:
         reached = context.connections[0]
-        text = f"Wmic connected to {_shown(reached.value)}, and its line names no other machine."
+        text = f"Wmic connected to {shown(reached.value)}, and its line names no other machine."
         yield Contribution(weight=20, text=text, event=reached.event, corroborates=True)
     elif context.connections:
         text = "Wmic connected to another machine, as its /node switch tells it to."
@@ -185,7 +184,7 @@ def network(context: TriageContext, command: Command) -> Iterable[Contribution]:
 def fetched(context: TriageContext, _command: Command) -> Iterable[Contribution]:
     cached = _first(context.files, _CACHE)
     if cached is not None:
-        text = f"Wmic kept a file that it fetched from the network: {_shown(cached.value)}."
+        text = f"Wmic kept a file that it fetched from the network: {shown(cached.value)}."
         yield Contribution(weight=30, text=text, event=cached.event, corroborates=True)
     elif context.was_searched:
         text = "No file in the internet cache was seen, which proves nothing: few hosts log it."
@@ -212,10 +211,6 @@ def _first(seen: Iterable[Seen], pattern: re.Pattern[str]) -> Seen | None:
 
 def _said(weight: int, text: str, event: str | None = None) -> Contribution:
     return Contribution(weight=weight, text=text, event=event)
-
-
-def _shown(text: str) -> str:
-    return visible(shorten(mask_secrets(text), 150))
 
 
 WEIGHERS: tuple[Weigher, ...] = (

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import re
 
-from connectors.document import shorten, visible
 from connectors.model import AssessmentKind
-from runner.masking import mask_secrets
+from runner.masking import shown
 from runner.wmic.command import Command, Subject, Verb
 from runner.wmic.parser import DASHES
 from runner.wmic.weighing import Contribution, Finding
@@ -38,7 +37,7 @@ def deeds_of(command: Command, cmdline: str) -> list[Finding]:
     parts = [p for p in command.unread if not command.formats or p[:1] in DASHES]
     remote = next((part for part in parts if _REMOTE_VALUE.search(part)), None)
     if remote is not None:
-        text = f"A part that wmic is not known to take names another machine: {_shown(remote)}."
+        text = f"A part that wmic is not known to take names another machine: {shown(remote)}."
         found.append(Finding(kind=AssessmentKind.SUSPICIOUS, text=text))
     if not found and command.formats:
         return _unread_change(command, cmdline)
@@ -61,7 +60,7 @@ def _without_format(command: Command, cmdline: str) -> Finding:
         text = "The line has no format switch and no command: wmic was to read it from elsewhere."
         return Finding(kind=AssessmentKind.UNKNOWN, text=text)
     if not command.is_whole:
-        part = _shown(next((part for part in command.unread if part), "a quotation without an end"))
+        part = shown(next((part for part in command.unread if part), "a quotation without an end"))
         text = f"The line has no format switch, and a part of it could not be read: {part}."
         return Finding(kind=AssessmentKind.UNKNOWN, text=text)
     if command.is_remote:
@@ -85,7 +84,7 @@ def _change(command: Command) -> Finding:
     if command.verb is Verb.CALL and name == "msft_mppreference":
         return _grave("The line changes what Windows Defender looks at.")
     what = f"{command.verb} {command.method}" if command.verb is Verb.CALL else command.method
-    text = f"The line changes something ({_shown(what or command.verb)}); that is not judged here."
+    text = f"The line changes something ({shown(what or command.verb)}); that is not judged here."
     return Finding(kind=AssessmentKind.UNKNOWN, text=text)
 
 
@@ -97,7 +96,7 @@ def _start(command: Command) -> Finding:
     started = " ".join(command.arguments)
     more: list[Contribution] = []
     if command.is_remote:
-        where = _shown(", ".join(command.nodes) or f"the machines in {command.node_file}")
+        where = shown(", ".join(command.nodes) or f"the machines in {command.node_file}")
         more.append(Contribution(weight=10, text=f"It is started on another machine: {where}."))
     if _SHELLS.search(started):
         text = "What it starts is a shell or a tool that attackers use."
@@ -105,9 +104,5 @@ def _start(command: Command) -> Finding:
     if _HIDDEN.search(f" {started}"):
         text = "The program's own line is encoded, or fetches something."
         more.append(Contribution(weight=10, text=text))
-    text = f"The line starts a program: {_shown(started) or 'which is cut off'}."
+    text = f"The line starts a program: {shown(started) or 'which is cut off'}."
     return Finding(kind=AssessmentKind.SUSPICIOUS, text=text, more=tuple(more))
-
-
-def _shown(text: str) -> str:
-    return visible(shorten(mask_secrets(text), 200))

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from connectors.document import shorten, visible
 from connectors.model import Alert, Assessment, AssessmentKind, Reason
-from runner.masking import mask_secrets
+from runner.masking import shown
 from runner.wmic.command import Command
 from runner.wmic.context import TriageContext
 from runner.wmic.contributions import weigh
@@ -23,6 +22,7 @@ from runner.wmic.stylesheet import Origin, observables_of, origin_of, unresolved
 from runner.wmic.weighing import ORDER, Contribution, Finding, kind_of, score_of
 
 MOST_REASONS = 20
+MOST_SWITCHES = 100
 LONG_LINE = 1000
 """From this length on, a value that ends the line may be the part that a cut left over."""
 
@@ -119,10 +119,22 @@ def _findings(cmdline: str | None, command: Command) -> list[Finding]:
     """One finding a switch and a deed, or the one thing that keeps the line from being judged."""
     if cmdline is None or not cmdline.strip():
         return [_unknown("The alert carries no command line, so there is nothing to judge.")]
-    findings = [_judge(switch, len(cmdline)) for switch in command.formats]
+    findings = _of_switches(command.formats, len(cmdline))
     if findings and all(switch.is_inside_text for switch in command.formats):
         findings.append(_unknown("A format switch stands inside quoted text only."))
     return findings + deeds_of(command, cmdline)
+
+
+def _of_switches(switches: tuple[FormatSwitch, ...], line_length: int) -> list[Finding]:
+    """Beyond so many, only those that name another machine are judged one by one."""
+    findings = [_judge(switch, line_length) for switch in switches[:MOST_SWITCHES]]
+    more = switches[MOST_SWITCHES:]
+    if more:
+        text = f"The line has {len(switches)} format switches, as no honest line does."
+        findings.append(Finding(kind=AssessmentKind.SUSPICIOUS, text=text))
+        remote = [one for one in more if origin_of(one.value or "") in (Origin.URL, Origin.SHARE)]
+        findings += [_judge(switch, line_length) for switch in remote[:MOST_REASONS]]
+    return findings
 
 
 def _unknown(sentence: str) -> Finding:
@@ -138,7 +150,7 @@ def _judge(switch: FormatSwitch, line_length: int) -> Finding:
         finding = _at_least(
             AssessmentKind.SUSPICIOUS,
             finding,
-            f"The format has an unusual parameter, {_shown(switch.parameter)}.",
+            f"The format has an unusual parameter, {shown(switch.parameter)}.",
         )
     if _may_be_cut(switch, line_length) and finding.kind is not AssessmentKind.MALICIOUS:
         finding = _cut(value, finding)
@@ -152,12 +164,12 @@ def _judge(switch: FormatSwitch, line_length: int) -> Finding:
 def _judge_value(value: str) -> Finding:
     origin = origin_of(value)
     variable = unresolved_variable(value)
-    sentence = _SENTENCES[origin].format(value=_shown(value), variable=_shown(variable or ""))
+    sentence = _SENTENCES[origin].format(value=shown(value), variable=shown(variable or ""))
     is_file = origin in (Origin.FILE, Origin.WORD)
     if is_file and variable:
         sentence = (
-            f"The stylesheet's path, {_shown(value)}, holds a variable that is not resolved, "
-            f"{_shown(variable)}: where it leads cannot be told from the line."
+            f"The stylesheet's path, {shown(value)}, holds a variable that is not resolved, "
+            f"{shown(variable)}: where it leads cannot be told from the line."
         )
     return Finding(
         kind=_KINDS[origin],
@@ -186,7 +198,7 @@ def _may_be_cut(switch: FormatSwitch, line_length: int) -> bool:
 
 def _cut(value: str, finding: Finding) -> Finding:
     """What is left may still be the beginning of an address, and of nothing else."""
-    cut = _CUT.format(rest=f" after {_shown(value)}")
+    cut = _CUT.format(rest=f" after {shown(value)}")
     if value.lower() in _BEGINNINGS and finding.kind is not AssessmentKind.BENIGN:
         text = f"{cut} What is left is how a network address begins."
         return Finding(kind=AssessmentKind.SUSPICIOUS, text=text, indicators=finding.indicators)
@@ -205,7 +217,3 @@ def _inside_text(finding: Finding) -> Finding:
     """Wmic may take a switch inside quoted text for text: a person has to look, no more."""
     kind = min(finding.kind, AssessmentKind.SUSPICIOUS, key=ORDER.index)
     return replace(finding, kind=kind, text=f"Inside quoted text: {finding.text}", weight=None)
-
-
-def _shown(text: str) -> str:
-    return visible(shorten(mask_secrets(text), 200))

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import re
 
-from connectors.document import shorten, visible
-from runner.masking import mask_secrets
+from runner.masking import shown
 from runner.wmic.stylesheet import KEYWORDS, SHIPPED_FILES
 from runner.wmic.weighing import Contribution
 
@@ -56,7 +55,7 @@ def _folder(path: str) -> Contribution | None:
 def _name(path: str) -> Contribution | None:
     name = re.split(r"[\\/]", path)[-1].casefold()
     if name in KEYWORDS or name.rpartition(".")[0] in KEYWORDS | SHIPPED_FILES:
-        text = f"It bears the name of a built-in format, {_shown(name)}, but is another file."
+        text = f"It bears the name of a built-in format, {shown(name)}, but is another file."
         return Contribution(weight=10, text=text)
     return None
 
@@ -66,9 +65,5 @@ def _extension(path: str) -> Contribution | None:
     extension = name.rpartition(".")[2] if "." in name else ""
     if extension in _EXTENSIONS:
         return None
-    text = f"Its name ends in .{_shown(extension)}, which no stylesheet's does."
+    text = f"Its name ends in .{shown(extension)}, which no stylesheet's does."
     return Contribution(weight=15, text=text)
-
-
-def _shown(text: str) -> str:
-    return visible(shorten(mask_secrets(text), 60))
