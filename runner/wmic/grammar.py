@@ -189,7 +189,7 @@ class _Reader:
             self._take()
             switch = word.switch()
             if switch:
-                self._keep(word, switch, VERB_SWITCHES)
+                self._keep(word, switch, VERB_SWITCHES | GLOBAL_SWITCHES)
             else:
                 self._unread.append(word.text)
 
