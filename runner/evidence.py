@@ -7,9 +7,19 @@ from __future__ import annotations
 
 import msgspec
 
+from runner.case_graph import graph_files, graph_of
 from runner.journal import Tx, approvals, cases, ledger, runs
 from runner.journal.records import Case
 from runner.masking import mask_all
+
+
+def case_files(tx: Tx, case: Case) -> dict[str, bytes]:
+    """What is attached to a ticket, by name: the evidence, and the graph where there is one."""
+    files = {f"evidence-{case.id}.json": evidence_file(tx, case)}
+    graph = graph_of(tx, case)
+    if graph is not None and graph.edges:
+        files |= graph_files(case, graph)
+    return files
 
 
 def evidence_file(tx: Tx, case: Case) -> bytes:

@@ -21,7 +21,7 @@ from runner import report
 from runner.config import Config, Mode
 from runner.context import Call, StepFailed, Suspended
 from runner.effects import Effects
-from runner.evidence import evidence_file
+from runner.evidence import case_files
 from runner.isolation import undone, verified
 from runner.journal import Journal, cases, ledger, runs
 from runner.journal.ledger import look_again
@@ -122,7 +122,7 @@ class FollowUp:
         with self._journal.read() as tx:
             is_over = all(run.status not in LIVE for run in runs.of_case(tx, case.id))
             document = report.case_document(tx, case, self._config.mode)
-            evidence = evidence_file(tx, case) if is_over and case.ticket else None
+            files = case_files(tx, case) if is_over and case.ticket else {}
         if case.ticket is None:
             if is_over:
                 self._set_reported(case)
@@ -137,17 +137,16 @@ class FollowUp:
             lambda: tickets.comment_ticket(ticket, key, document),
             lambda: tickets.find_comment(ticket, key) or None,
         )
-        if evidence is not None:
-            self._attach(case, ticket, evidence)
+        for name, content in files.items():
+            self._attach(case, ticket, name, content)
         self._set_reported(case)
 
-    def _attach(self, case: Case, ticket: TicketRef, content: bytes) -> None:
-        """The evidence as JSON, once when the case's runs have ended."""
+    def _attach(self, case: Case, ticket: TicketRef, name: str, content: bytes) -> None:
+        """One file of the evidence, once when the case's runs have ended."""
         tickets = self._roles.tickets
-        name = f"evidence-{case.id}.json"
         self._perform(
             case,
-            "attach",
+            f"attach.{name}",
             "attach_file",
             lambda: tickets.attach_file(ticket, name, content),
             lambda: tickets.find_attachment(ticket, name) or None,

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 import msgspec
 
 from connectors.document import Block, Bullets, Document, Heading, Paragraph, Table, shorten
 from runner.card_text import decision_sentence
+from runner.case_graph import graph_of, origin_blocks
 from runner.config import Mode
 from runner.guards import GuardAnswer, Ruling, denials, strictest
 from runner.journal import Tx, approvals, cases, ledger, runs
@@ -48,6 +50,7 @@ def case_document(tx: Tx, case: Case, mode: Mode) -> Document:
         blocks.append(cmdline_block(alert.cmdline))
     blocks.append(facts_table(case, alert))
     blocks += _containment_blocks(tx, case, asked, steps)
+    blocks += origin_blocks(graph_of(tx, case), _values(steps, "#origin"))
     blocks += _spread_blocks(steps)
     blocks += _unchecked_blocks(steps)
     blocks += _timeline_blocks(case, asked, ledger.of_case(tx, case.id), steps)
@@ -171,7 +174,8 @@ def _spread_blocks(steps: Sequence[tuple[Run, list[StepResult]]]) -> list[Block]
 
 
 def _unchecked_blocks(steps: Sequence[tuple[Run, list[StepResult]]]) -> list[Block]:
-    gaps = [str(gap) for hunt in _values(steps, "#result") for gap in hunt.get("not_searched", [])]
+    hunts = [*_values(steps, "#origin"), *_values(steps, "#result")]
+    gaps = dict.fromkeys(str(gap) for hunt in hunts for gap in hunt.get("not_searched", []))
     failed = [
         f"{step.key}: {step.error.text}" for _, found in steps for step in found if step.error
     ]
@@ -201,5 +205,5 @@ def _timeline_blocks(
     for run, _ in steps:
         if run.ended_at is not None:
             moments.append((run.ended_at, f"run {run.status}: {run.result or run.error}"))
-    lines = tuple(f"{clock_text(at)}  {what}" for at, what in sorted(moments))
+    lines = tuple(f"{clock_text(at)}  {what}" for at, what in sorted(moments, key=itemgetter(0)))
     return [Heading(text="Timeline"), Bullets(items=lines)]

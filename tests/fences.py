@@ -71,6 +71,7 @@ ROOMS: tuple[tuple[int, str], ...] = (
     (7, "runner/telling.py"),
     (7, "runner/work.py"),
     (7, "runner/cards.py"),
+    (7, "runner/case_graph.py"),
     (7, "runner/containment.py"),
     (7, "runner/cut.py"),
     (7, "runner/effects.py"),
