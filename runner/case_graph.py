@@ -52,7 +52,9 @@ def graph_of(tx: Tx, case: Case) -> Graph | None:
     found = Spread() if spread is None else msgspec.convert(spread["spread"], Spread)
     hunts = [value for value in (origin, spread) if value is not None]
     gaps = [str(gap) for value in hunts for gap in value.get("not_searched", ())]
-    graph = build_graph(trace, found, _kinds(trace, found, hunts), gaps)
+    targets = [one for value in hunts for one in value.get("targets", ())]
+    targets += [step.value for step in steps if step.key.endswith("#device") and step.value]
+    graph = build_graph(trace, found, _kinds(trace, found, targets), gaps)
     return msgspec.convert(mask_all(msgspec.to_builtins(graph)), Graph)
 
 
@@ -61,10 +63,10 @@ def _last(steps: Iterable[StepResult], suffix: str, key: str) -> dict[str, Any] 
     return next((value for value in reversed(values) if value.get(key)), None)
 
 
-def _kinds(trace: Trace, spread: Spread, hunts: Sequence[dict[str, Any]]) -> dict[str, DeviceKind]:
-    """Host → kind, as the EDR says of the devices that the hunts proved."""
-    targets = [msgspec.convert(one, Target) for value in hunts for one in value.get("targets", ())]
-    devices = {_short(device.hostname): device for one in targets for device in one.devices}
+def _kinds(trace: Trace, spread: Spread, targets: Sequence[Any]) -> dict[str, DeviceKind]:
+    """Host → kind, as the EDR says of the devices that were proved."""
+    proved = [one for one in msgspec.convert(targets, list[Target]) if one.proved]
+    devices = {_short(device.hostname): device for one in proved for device in one.devices}
     hosts = [*(hop.host for hop in trace.hops), *spread.hosts]
     found: dict[str, Device] = {
         host: devices[_short(host)] for host in hosts if _short(host) in devices

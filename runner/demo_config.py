@@ -63,6 +63,7 @@ guards:
   allowed_effects: [investigate, notify, document, contain, release]
 hunts:
   index: main
+  security_index: wineventlog
 """
 
 PROTECTED = """\

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from ipaddress import ip_address
 from typing import Any
 
 import msgspec
@@ -122,8 +123,9 @@ async def known_places(work: Work) -> Known:
         devices = devices_of(roles, alert, alert.device_id)
         addresses = devices[0].addresses if len(devices) == 1 else ()
         host = alert.host or ""
+        own = [text for text in (*alert.addresses, *addresses) if is_own(text)]
         return Known(
-            addresses=dict.fromkeys((*alert.addresses, *addresses), host) if host else {},
+            addresses=dict.fromkeys(own, host) if host else {},
             fleet_size=roles.edr.count_devices(),
         )
 
@@ -131,6 +133,14 @@ async def known_places(work: Work) -> Known:
         return msgspec.convert(await read(work, "places", send), Known)
     except StepFailed as failed:
         return Known(gap=f"incomplete: the EDR did not say what it knows ({failed.text})")
+
+
+def is_own(address: str) -> bool:
+    """A public address may be the gateway's, which many machines share."""
+    try:
+        return not ip_address(address).is_global
+    except ValueError:
+        return False
 
 
 def addresses_of(alert: Alert, known: Mapping[str, str], events: Sequence[Event]) -> list[str]:

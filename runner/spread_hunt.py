@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from connectors.model import Alert, EventQuery, Observable
+from connectors.model import Alert, Device, EventQuery, Observable
+from runner.context import Target
 from runner.effects import plain
 from runner.hostname import is_same_host
 from runner.hunt_queries import (
@@ -25,6 +26,7 @@ from runner.scoping import (
     Lead,
     Searches,
     addresses_of,
+    is_own,
     joined_targets,
     known_places,
     lead,
@@ -33,6 +35,7 @@ from runner.scoping import (
     without_siem,
 )
 from runner.wmic import ACTED, Confidence, How, Seed, Spread, is_selective, parse, spread_of
+from runner.wmic import Found as Finding
 from runner.work import Work, read
 
 MOST_SEARCHES = 12
@@ -45,6 +48,7 @@ class _Scope(Struct, frozen=True, kw_only=True):
     hosts: tuple[dict[str, Any], ...] = ()
     spread: Spread = Spread()
     gaps: tuple[str, ...] = ()
+    has_address: bool = True
 
 
 async def hunt_spread(work: Work) -> Any:
@@ -64,13 +68,17 @@ async def hunt_spread(work: Work) -> Any:
         query = msgspec.convert(asked, EventQuery)
         same = await searches.read(whole(query), "the same address")
         gaps += [] if same.gap else unseen(alert, same, hunts, query)
-    elif not nodes:
+    elif alert.occurred_at is None:
         gaps.append(asked)
-    known = await known_places(work)
+    elif not nodes:
+        gaps.append("no address was looked for: the command line names none")
+    known = _with_sources(await known_places(work), sources)
     await _read_around(work, searches, indicators, nodes, known)
+    seed = _seed(alert, indicators, nodes, sources)
 
     def conclude(_elapsed_s: float) -> Any:
-        return plain(_scope(work, searches, same, known, indicators, nodes))
+        scope = _scope(work, searches, same, known, seed)
+        return plain(msgspec.structs.replace(scope, has_address=not isinstance(asked, str)))
 
     scope = msgspec.convert(await read(work, "found", conclude), _Scope)
     targets = await targets_of(work, scope.leads)
@@ -105,7 +113,8 @@ async def _read_around(
         await searches.read(own_query(guid, at, hunts), "what the process did")
     for query in deed_queries(at, hunts):
         await searches.read(query, "what WMI started elsewhere")
-    addresses = addresses_of(alert, known.addresses, searches.events())
+    own = addresses_of(alert, known.addresses, searches.events())
+    addresses = list(dict.fromkeys((*own, *known.addresses)))
     for query in logon_queries(alert, at, addresses, hunts):
         await searches.read(query, "logons from the host")
     if nodes:
@@ -118,22 +127,39 @@ async def _read_around(
 # -- what it comes to ------------------------------------------------------------------------------
 
 
-def _scope(
-    work: Work,
-    searches: Searches,
-    same: Found,
-    known: Known,
+def _seed(
+    alert: Alert,
     indicators: tuple[Observable, ...],
     nodes: tuple[str, ...],
-) -> _Scope:
-    alert = work.ctx.alert
-    seed = Seed(
+    sources: list[Any],
+) -> Seed:
+    return Seed(
         host=alert.host or "",
         at=alert.occurred_at,
         user=alert.user or "",
         indicators=indicators,
         nodes=nodes,
+        sources=tuple(device.hostname for device in _devices(sources)),
     )
+
+
+def _devices(sources: list[Any]) -> list[Device]:
+    return [device for one in msgspec.convert(sources, list[Target]) for device in one.devices]
+
+
+def _with_sources(known: Known, sources: list[Any]) -> Known:
+    """With the addresses of the machines that it came from."""
+    theirs = {
+        address: device.hostname
+        for device in _devices(sources)
+        for address in device.addresses
+        if is_own(address)
+    }
+    return msgspec.structs.replace(known, addresses={**theirs, **known.addresses})
+
+
+def _scope(work: Work, searches: Searches, same: Found, known: Known, seed: Seed) -> _Scope:
+    alert = work.ctx.alert
     found = spread_of(seed, searches.events(), known.addresses, known.fleet_size)
     events = elsewhere(alert, same, work.bench.config.hunts)
     gaps: list[str] = []
@@ -145,7 +171,7 @@ def _scope(
         events = []
     leads = [Lead(event=event, why="") for event in events]
     hosts = [evidence(event) for event in events]
-    for one in _further(found, events):
+    for one in _further(found, events, alert.host):
         further = lead(work, one.host, searches.rows, one.what)
         if further is not None:
             leads.append(further)
@@ -163,9 +189,9 @@ def _scope(
     return _Scope(leads=tuple(leads), hosts=tuple(hosts), spread=found, gaps=tuple(gaps))
 
 
-def _further(found: Spread, events: list[Alert]) -> list[Any]:
+def _further(found: Spread, events: list[Alert], own: str | None) -> list[Finding]:
     """What was found besides the same address: one finding a host, the surest kinds only."""
-    seen = [event.host for event in events if event.host is not None]
+    seen = [host for host in (own, *(event.host for event in events)) if host is not None]
     kept = []
     for one in found.found:
         is_sure = one.how in ACTED and one.confidence is not Confidence.LOW
@@ -180,6 +206,9 @@ def _result(
 ) -> dict[str, Any]:
     gaps = [*gaps, *(target["proof"] for target in targets if not target["devices"])]
     outcome, summary = _said(scope, gaps)
+    named = [one.host for one in scope.spread.found if one.how is How.NAMED]
+    if named:
+        summary += f"; the line names {', '.join(named[:5])}, where nothing was seen to run"
     wide = [
         f"not selective: {one.what} on {one.hosts} of {one.of}"
         for one in scope.spread.not_selective
@@ -203,6 +232,8 @@ def _said(scope: _Scope, gaps: list[str]) -> tuple[str, str]:
         return "not_selective", next(gap for gap in gaps if gap.startswith("not selective"))
     if gaps:
         return "incomplete", f"nothing found in what was searched; {gaps[0]}"
+    if not scope.has_address:
+        return "none_found", "no event shows that anything was started elsewhere from here"
     return "none_found", "no other host used the same address in the hunted time"
 
 

@@ -15,7 +15,7 @@ from connectors.model import Row
 from tests.fake_clock import DEFAULT_START
 
 DATA = files("connectors.emulators") / "data"
-HITS = set(scenario.SAVED_SEARCHES) - {"Stockade canary"}
+HITS = {name for name in scenario.SAVED_SEARCHES if "format" in name}
 
 
 @pytest.fixture(scope="module")

@@ -33,9 +33,17 @@ INTERNAL_FIELDS_SEARCH = (
     " | fields _time _indextime _cd _bkt index process_name cmdline parent_process user host"
     " Computer ProcessGuid"
 )
+REMOTE_SEARCH = (
+    f'sourcetype="{SYSMON}" EventCode=1 ('
+    '(process_name="wmic.exe" cmdline="*node:*" cmdline="*call*create*")'
+    ' OR (parent_process_name="WmiPrvSE.exe" NOT process_name IN ("WmiPrvSE.exe", "WerFault.exe"))'
+    ") | fields _time _indextime _cd _bkt index process_name cmdline parent_process user host"
+    " Computer ProcessGuid"
+)
 SAVED_SEARCHES: dict[str, str] = {
     "WMIC format hits": SAVED_SEARCH,
     "WMIC format hits (internal fields)": INTERNAL_FIELDS_SEARCH,
+    "WMIC remote starts": REMOTE_SEARCH,
     "Stockade canary": f'index=* sourcetype="{SYSMON}" | head 1',
 }
 CUSTOMER_ID = "0123456789abcdef0123456789abcdef"

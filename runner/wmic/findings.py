@@ -28,7 +28,8 @@ ACTED = frozenset({How.SAME_INDICATOR, How.REMOTE_START, How.SUBSCRIPTION})
 
 
 class Seed(Struct, frozen=True, kw_only=True):
-    """What is known to be bad: the alert's host, account, indicators and `/node:` targets."""
+    """What is known to be bad: the alert's host, account, indicators and `/node:` targets, and
+    `sources`, the machines that it came from."""
 
     host: str
     at: datetime | None = None
@@ -36,6 +37,7 @@ class Seed(Struct, frozen=True, kw_only=True):
     sid: str = ""
     indicators: tuple[Observable, ...] = ()
     nodes: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
 
 
 class Found(Struct, frozen=True, kw_only=True):

@@ -76,7 +76,8 @@ class _Searcher:
         self._skipped: dict[str, str] = {}
         self._gaps: list[str] = []
         self._since: dict[str, datetime | None] = {self._home: seed.at}
-        """Hosts that count as bad, and since when."""
+        """Hosts that count as bad, and since when; None is for as long as events tell."""
+        self._since |= dict.fromkeys(map(places.name_of, seed.sources))
         self._changes: dict[tuple[str, str], list[AccountChanged]] = defaultdict(list)
         for event in events:
             if isinstance(event, AccountChanged) and event.account and event.logon_id:
