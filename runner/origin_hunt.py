@@ -63,17 +63,26 @@ async def _start(work: Work, searches: Searches) -> Start | None:
 async def _way_back(work: Work, searches: Searches, start: Start, known: dict[str, str]) -> Trace:
     answered: set[Ask] = set()
     hunts, at = work.bench.config.hunts, start.at or work.ctx.run.created_at
-    way = trace(start, searches.events(), answered, known)
-    for _ in range(MOST_ROUNDS):
+
+    async def step(number: int) -> Trace:
+        def send(_elapsed_s: float) -> Any:
+            return plain(trace(start, searches.events(), answered, known))
+
+        # Kept, so that no replay walks the whole way again.
+        return msgspec.convert(await read(work, f"trace.{number}", send), Trace)
+
+    way = await step(0)
+    for number in range(1, MOST_ROUNDS + 1):
         if not way.asks:
-            break
+            return way
         for ask in way.asks:
             for query in ask_queries(ask, hunts, at):
                 await searches.read(query, f"{ask.wanted} of {ask.host or ask.values[0]}")
             answered.add(ask)
-        way = trace(start, searches.events(), answered, known)
+        way = await step(number)
     # What was not asked any more is unknown, and said to be.
-    return trace(start, searches.events(), answered | set(way.asks), known)
+    answered |= set(way.asks)
+    return await step(MOST_ROUNDS + 1)
 
 
 def _leads(work: Work, way: Trace, searches: Searches) -> list[Lead]:

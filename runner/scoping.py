@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from connectors.document import shorten, visible
 from connectors.errors import AuthFailed, Rejected
 from connectors.model import Alert, Device, EventQuery, Row
 from runner.context import StepFailed, Target
@@ -26,6 +27,7 @@ from runner.wmic import Event, Places, read_events
 from runner.work import Work, read
 
 MOST_TARGETS = 25
+MOST_SHOWN = 300
 
 
 class Lead(Struct, frozen=True, kw_only=True):
@@ -180,7 +182,9 @@ def _target(roles: Roles, one: Lead, now: datetime) -> Target:
     target = prove(event, event, devices_of(roles, event, event.device_id), now)
     if not one.why:
         return target
-    return msgspec.structs.replace(target, proof=f"{target.proof}; found because {one.why}")
+    return msgspec.structs.replace(
+        target, proof=f"{target.proof}; found because {visible(shorten(one.why, MOST_SHOWN))}"
+    )
 
 
 def usable(targets: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

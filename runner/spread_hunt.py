@@ -113,8 +113,12 @@ async def _read_around(
         await searches.read(own_query(guid, at, hunts), "what the process did")
     for query in deed_queries(at, hunts):
         await searches.read(query, "what WMI started elsewhere")
-    own = addresses_of(alert, known.addresses, searches.events())
-    addresses = list(dict.fromkeys((*own, *known.addresses)))
+
+    def own(_elapsed_s: float) -> list[str]:
+        found = addresses_of(alert, known.addresses, searches.events())
+        return list(dict.fromkeys((*found, *known.addresses)))
+
+    addresses = await read(work, "addresses", own)
     for query in logon_queries(alert, at, addresses, hunts):
         await searches.read(query, "logons from the host")
     if nodes:
@@ -169,10 +173,10 @@ def _scope(work: Work, searches: Searches, same: Found, known: Known, seed: Seed
             " address, so none of them is proposed"
         )
         events = []
-    leads = [Lead(event=event, why="") for event in events]
+    leads = [Lead(event=event, why=_why(found, event)) for event in events]
     hosts = [evidence(event) for event in events]
     for one in _further(found, events, alert.host):
-        further = lead(work, one.host, searches.rows, one.what)
+        further = lead(work, one.host, searches.rows, f"{one.what} ({one.evidence[0]})")
         if further is not None:
             leads.append(further)
             hosts.append(
@@ -187,6 +191,16 @@ def _scope(work: Work, searches: Searches, same: Found, known: Known, seed: Seed
     if len(leads) > MOST_TARGETS:
         gaps.append(f"incomplete: {len(leads)} hosts, the first {MOST_TARGETS} are followed")
     return _Scope(leads=tuple(leads), hosts=tuple(hosts), spread=found, gaps=tuple(gaps))
+
+
+def _why(found: Spread, event: Alert) -> str:
+    """What speaks for a host that used the same address, with its event."""
+    host = event.host or ""
+    same = [
+        one for one in found.found if one.how is How.SAME_INDICATOR and is_same_host(one.host, host)
+    ]
+    best = max(same, key=lambda one: one.confidence.rank, default=None)
+    return f"{best.what} ({best.evidence[0]})" if best is not None else ""
 
 
 def _further(found: Spread, events: list[Alert], own: str | None) -> list[Finding]:
