@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
 
 import msgspec
 
-from connectors.base import Chat, action_of
 from connectors.errors import ConnectorError, NotFound
 from connectors.model import Account, Card, CardReading, Clock, MessageRef
 from runner import card_text
 from runner.approvals import expire, make_void, settle
 from runner.arming import is_paused, standing_for
-from runner.config import Config, Mode
-from runner.context import Call, StepFailed, Suspended
+from runner.card_calls import CardCalls, scope_of
+from runner.config import Config
+from runner.context import StepFailed, Suspended
 from runner.effects import Effects
 from runner.journal import Journal, approvals, cases, runs
 from runner.journal.records import Approval, ApprovalState, Vote
@@ -47,7 +46,7 @@ class Cards:
         self._journal = journal
         self._config = config
         self._roles = roles
-        self._effects = effects
+        self._calls = CardCalls(roles, effects)
         self._clock = clock
         self.trouble: dict[str, str] = {}
         self._is_paused = False
@@ -118,7 +117,7 @@ class Cards:
             return
         chat = self._roles.chat
         try:
-            posted = self._perform(
+            posted = self._calls.perform(
                 approval,
                 "post",
                 "post_card",
@@ -146,7 +145,7 @@ class Cards:
             run = runs.read(tx, approval.run_id)
             alert_id = None if run.requested_by is not None else run.alert_id
             mode = standing_for(tx, self._config, alert_id).mode
-            is_sent = runs.step(tx, _scope(approval), "post") is not None
+            is_sent = runs.step(tx, scope_of(approval), "post") is not None
         if mode is not approval.mode and not is_sent:
             self._make_void(approval, f"the mode is {mode} now")
             return True
@@ -176,7 +175,9 @@ class Cards:
         """Put the choices under the card. Answers are read whether that works or not."""
         choices = tuple(asked.choice for asked in approval.choices)
         chat = self._roles.chat
-        self._perform(approval, "seed", "seed_choices", lambda: chat.seed_choices(message, choices))
+        self._calls.perform(
+            approval, "seed", "seed_choices", lambda: chat.seed_choices(message, choices)
+        )
 
     def _accounts(self, names: Sequence[str]) -> tuple[str, ...]:
         people = [self._config.people[name] for name in names]
@@ -262,7 +263,7 @@ class Cards:
                 continue
             text = f":{vote.choice}: does not count: {vote.why_not}."
             told = hashlib.sha256(f"{vote.account}:{vote.choice}:{vote.why_not}".encode())
-            self._reply(approval, f"uncounted.{told.hexdigest()[:12]}", text, (vote.account,))
+            self._calls.reply(approval, f"uncounted.{told.hexdigest()[:12]}", text, (vote.account,))
 
     def _remind(self, approval: Approval) -> None:
         """Once, when half the time has gone."""
@@ -272,7 +273,9 @@ class Cards:
         if left <= timedelta(seconds=approval.expires_s / 2):
             until = approval.expires_at.strftime("%H:%M UTC")
             text = f"Still open: without a yes by {until} nothing is done."
-            self._reply(approval, "remind", text, self._accounts(self._config.approvals.mention))
+            self._calls.reply(
+                approval, "remind", text, self._accounts(self._config.approvals.mention)
+            )
 
     # -- after the decision ------------------------------------------------------------------------
 
@@ -302,52 +305,12 @@ class Cards:
         with self._journal.read() as tx:
             locked = card_text.locked_card(tx, approval, asked)
         chat = self._roles.chat
-        self._perform(approval, "lock", "update_card", lambda: chat.update_card(message, locked))
-        self._reply(approval, "decided", card_text.decision_sentence(approval) + ".")
+        self._calls.perform(
+            approval, "lock", "update_card", lambda: chat.update_card(message, locked)
+        )
+        self._calls.reply(approval, "decided", card_text.decision_sentence(approval) + ".")
         self._tell_notes(approval)
 
     def _tell_notes(self, approval: Approval) -> None:
         for place, note in enumerate(approval.notes):
-            self._reply(approval, f"note.{place}", note)
-
-    # -- effects -----------------------------------------------------------------------------------
-
-    def _reply(
-        self, approval: Approval, key: str, text: str, mentions: tuple[str, ...] = ()
-    ) -> None:
-        message = approval.message
-        if message is None:
-            return
-        chat = self._roles.chat
-        marker = hashlib.sha256(f"{approval.id}:{key}".encode()).hexdigest()[:24]
-        self._perform(
-            approval,
-            key,
-            "post_reply",
-            lambda: chat.post_reply(message, marker, text, mentions),
-            look=lambda: chat.find_message(marker, message),
-        )
-
-    def _perform(
-        self,
-        approval: Approval,
-        key: str,
-        verb: str,
-        send: Callable[[], Any],
-        look: Callable[[], Any] | None = None,
-    ) -> Any:
-        action = action_of(getattr(Chat, verb))
-        call = Call(
-            name=verb,
-            send=lambda _elapsed_s: send(),
-            action=action,
-            look=look,
-            settle_s=self._roles.settle_s("chat", action),
-            again_s=86400.0,
-        )
-        # A card that was opened must be served to its end, whatever the mode is by then.
-        return self._effects.perform(_scope(approval), key, call, Mode.ACT)
-
-
-def _scope(approval: Approval) -> str:
-    return f"approval:{approval.id}"
+            self._calls.reply(approval, f"note.{place}", note)

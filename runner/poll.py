@@ -8,9 +8,8 @@ silent means blind, not quiet.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from itertools import islice
 
 import msgspec
 
@@ -36,11 +35,10 @@ from runner.journal import Journal, Tx, polls
 from runner.journal.records import Poll, PollJob
 from runner.roles import Roles
 from runner.routing import Admission, Unrouted
+from runner.row_chunks import chunks_of
 
 log = logging.getLogger(__name__)
 
-ROWS_AT_ONCE = 1000
-"""Rows stored in one transaction."""
 JOB_LIVES = timedelta(minutes=10)
 LOOK_DELAYS_S = (0.1, 0.2, 0.4, 0.8, 1.5)
 CANARY_MARGIN_S = 900
@@ -245,7 +243,7 @@ class Poller:
             watermark_after=before,
         )
         rows = self._roles.siem.fetch_rows(started.job, status.row_count)
-        for chunk, is_last in _chunks(rows):
+        for chunk, is_last in chunks_of(rows):
             with self._journal.write() as tx:
                 poll = self._store(tx, search, started.window, chunk, poll)
                 if is_last:
@@ -301,16 +299,14 @@ class Poller:
     def _hear_canary(self, search: SearchConfig, started: PollJob, status: SearchStatus) -> None:
         key = _canary(search.name)
         self._free(started.job)
-        if not status.row_count:
-            why = "the canary search found nothing: the runner is blind, not quiet"
-            with self._journal.write() as tx:
-                polls.set_canary(tx, search.name, None)
-            self._give_up(search, key, why)
-            return
-        del self._due[key]
+        is_singing = bool(status.row_count)
         with self._journal.write() as tx:
             polls.set_job(tx, key, None)
-            polls.set_canary(tx, search.name, tx.clock.now())
+            polls.set_canary(tx, search.name, tx.clock.now() if is_singing else None)
+        if is_singing:
+            del self._due[key]
+        else:
+            self._give_up(search, key, "the canary search found nothing: blind, not quiet")
 
 
 def _split(started: PollJob) -> tuple[Window, tuple[Window, ...]]:
@@ -322,14 +318,3 @@ def _split(started: PollJob) -> tuple[Window, tuple[Window, ...]]:
 
 def _canary(name: str) -> str:
     return f"{name}#canary"
-
-
-def _chunks(rows: Iterator[Row]) -> Iterator[tuple[list[Row], bool]]:
-    """Lists of rows, the last one marked; one empty list when there are none."""
-    chunk = list(islice(rows, ROWS_AT_ONCE))
-    while True:
-        following = list(islice(rows, ROWS_AT_ONCE))
-        yield chunk, not following
-        if not following:
-            return
-        chunk = following

@@ -102,9 +102,9 @@ class Service:
             has_cards = approvals.has_unclosed(tx)
         # A product allows so many reads a minute, whatever the number of questions.
         self._cards_every_s = max(CARDS_EVERY_S, waiting * CARD_READ_S)
-        if has_cards or "crew" in vars(self):
-            if self.crew.cards.advance():
-                self._cards_read_at = None
+        is_needed = has_cards or "crew" in vars(self)
+        if is_needed and self.crew.cards.advance():
+            self._cards_read_at = None
 
     # -- ticks -------------------------------------------------------------------------------------
 
