@@ -65,7 +65,7 @@ class FollowUp:
         with self._journal.write() as tx:
             current = ledger.find(tx, row.subject) or row
             now = tx.clock.now()
-            ledger.save(tx, msgspec.structs.replace(current, due_at=now + timedelta(seconds=60)))
+            ledger.keep(tx, msgspec.structs.replace(current, due_at=now + timedelta(seconds=60)))
 
     def _compare(self, row: LedgerRow, fresh: Device) -> None:
         is_release = row.state is LedgerState.RELEASE_REQUESTED or (
@@ -98,8 +98,10 @@ class FollowUp:
                 looked = msgspec.structs.replace(looked, state=LedgerState.UNKNOWN, drift=drift)
                 for holder in current.holders:
                     cases.revise(tx, holder)
-            if looked != current:
+            if (looked.state, looked.drift) != (current.state, current.drift):
                 ledger.save(tx, looked)
+            else:
+                ledger.keep(tx, looked)
 
     # -- case reports ------------------------------------------------------------------------------
 

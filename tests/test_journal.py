@@ -264,7 +264,7 @@ def test_write_when_the_disk_is_full_then_one_sentence_and_nothing_is_written(
 
 
 def test_head_when_it_cannot_be_written_then_one_sentence(folder: Path, journal: Journal) -> None:
-    (folder / "head.new").mkdir()
+    (folder / f"head.{os.getpid()}.new").mkdir()
     with pytest.raises(JournalError, match="head"):
         journal.note_head()
 

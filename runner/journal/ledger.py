@@ -20,6 +20,17 @@ def save(tx: Tx, row: LedgerRow) -> LedgerRow:
     now = tx.clock.now()
     if row.state not in row.times:
         row = msgspec.structs.replace(row, times={**row.times, row.state: now})
+    keep(tx, row)
+    tx.entry(
+        f"ledger_{row.state}",
+        {"subject": row.subject},
+        {"holders": row.holders, "drift": row.drift, "verified_at": row.verified_at},
+    )
+    return row
+
+
+def keep(tx: Tx, row: LedgerRow) -> None:
+    """Store a row that tells nothing new: when it was last looked at, and when it is next."""
     requested = row.times.get(LedgerState.REQUESTED)
     tx.change(
         "insert or replace into ledger values (?, ?, ?, ?, ?)",
@@ -29,12 +40,6 @@ def save(tx: Tx, row: LedgerRow) -> LedgerRow:
         None if requested is None else requested.timestamp(),
         msgspec.json.encode(row).decode(),
     )
-    tx.entry(
-        f"ledger_{row.state}",
-        {"subject": row.subject},
-        {"holders": row.holders, "drift": row.drift, "verified_at": row.verified_at},
-    )
-    return row
 
 
 def requested_since(tx: Tx, since: datetime) -> int:

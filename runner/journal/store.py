@@ -285,7 +285,8 @@ class Journal:
         with self.read() as tx:
             seq, head = tx.head()
         path = self.state_dir / "head"
-        fresh = path.with_suffix(".new")
+        # A name of this process's own: a command beside a running tick notes the head too.
+        fresh = path.with_suffix(f".{os.getpid()}.new")
         try:
             fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(fd, "w") as file:
