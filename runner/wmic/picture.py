@@ -10,7 +10,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from connectors.document import shorten, visible
+from connectors.document import visible
 from runner.wmic.graph import Edge, Graph, Node, NodeKind
 from runner.wmic.places import Confidence
 
@@ -83,7 +83,7 @@ def _draw_node(drawing: drawsvg.Drawing, node: Node, x: int, y: int) -> None:
     )
     box.append_title(visible(node.label))
     drawing.append(box)
-    label = visible(shorten(node.label, LABEL_CHARACTERS))
+    label = _short(visible(node.label))
     middle = {"text_anchor": "middle", "dominant_baseline": "middle"}
     drawing.append(drawsvg.Text(label, 12, x + BOX_W / 2, y + BOX_H / 2, **middle, **_FONT))
 
@@ -144,3 +144,11 @@ def _levels(ids: list[str], edges: tuple[Edge, ...]) -> dict[str, int]:
                     level[following] = level[name] + 1
                     waiting.append(following)
     return level
+
+
+def _short(text: str) -> str:
+    """Both ends of a text that has no room; the whole of it stands in the node's title."""
+    if len(text) <= LABEL_CHARACTERS:
+        return text
+    head = LABEL_CHARACTERS // 2
+    return f"{text[:head]}…{text[len(text) - (LABEL_CHARACTERS - head - 1) :]}"
