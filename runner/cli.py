@@ -274,10 +274,14 @@ def _serve(service: Service) -> Result:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _frame: stops.append(received))
 
+    shown: list[str] = []
+
     def show(tick: Tick) -> None:
-        text = tick_text(tick)
-        if text:
+        """Say what a round came to, once as long as it stays the same."""
+        text = visible(tick_text(tick), keep_newlines=True)
+        if text and text != (shown[-1] if shown else ""):
             print(text, file=sys.stderr, flush=True)
+        shown[:] = [text]
 
     gc.enable()
     return serve(service, lambda: bool(stops), show)
