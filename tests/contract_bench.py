@@ -23,7 +23,7 @@ from tests.fake_product import (
 )
 
 NAMES = sorted(CONNECTORS)
-PURE = {"card_sha256"}
+PURE = {"card_sha256", "is_card"}
 """Role methods that send nothing."""
 
 

@@ -332,8 +332,10 @@ def assert_jira_saw_text_only(world: World) -> None:
 
 
 SKELETONS = {
-    # A hunt by one condition, with and without the second look that an asterisk needs.
+    # A hunt by one condition or several, with and without the second look that an asterisk or a
+    # number needs.
     'search index="" () | head 0 | fields',
+    'search index="" () | where | head 0 | fields',
     'search index="" () AND () | head 0 | fields',
     'search index="" () AND () | where | head 0 | fields',
 }
@@ -352,7 +354,8 @@ def skeleton(spl: str) -> str:
     bare = re.sub(r'"(?:\\.|[^"\\])*"', '""', spl)
     bare = re.sub(r"\((?:[\w.]+=\"\"|\"\"=\"\"| OR )+\)", "()", bare)
     bare = re.sub(r"lower\('[\w.]+'\)=lower\(\"\"\)", "", bare)
-    bare = re.sub(r"\| where( OR|\s)*\|", "| where |", bare)
+    bare = re.sub(r"\| where( OR| AND|[()\s])*\|", "| where |", bare)
+    bare = re.sub(r"\(\)( AND \(\))+", "() AND ()", bare)
     bare = re.sub(r"head \d+", "head 0", bare)
     return re.sub(r"\| fields .*", "| fields", bare)
 

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 import responses
+from msgspec.structs import replace
 from slack_sdk import WebClient
 
 from connectors.chat.slack import Slack
@@ -175,11 +176,24 @@ def test_post_card_when_too_long_then_the_minimal_form_once_and_its_hash(
     assert "KRTMB" in minimal["text"]
     assert minimal["metadata"] == full["metadata"]
     assert ref.sha256 != client.card_sha256(CARD)
+    assert client.is_card(CARD, ref.sha256)
+    assert client.is_card(CARD, client.card_sha256(CARD))
+    assert not client.is_card(replace(CARD, fallback="Isolate WS-043?"), ref.sha256)
     back = {"ts": TS, "text": minimal["text"], "reactions": []}
     strict_responses.get(f"{API}/auth.test", json=ok(**WHO))
     strict_responses.get(f"{API}/reactions.get", json=ok(message=back))
     strict_responses.get(f"{API}/conversations.history", json=ok(messages=[back]))
     assert client.read_card(ref).sha256 == ref.sha256
+
+
+def test_post_card_when_a_wave_is_too_long_then_no_form_without_its_devices(
+    strict_responses: responses.RequestsMock,
+) -> None:
+    veto = Choice(name="veto", emoji="one", label="not this one: WS-042")
+    strict_responses.post(f"{API}/chat.postMessage", json=no("msg_too_long"))
+    with pytest.raises(Rejected):
+        slack().post_card(replace(CARD, choices=(*CHOICES, veto)))
+    assert len(strict_responses.calls) == 1
 
 
 def test_post_card_when_the_minimal_form_is_refused_too_then_no_third_try(

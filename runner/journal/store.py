@@ -155,7 +155,8 @@ class Journal:
             db.execute("pragma journal_mode = wal")
             db.execute("pragma synchronous = full")
         except (OSError, sqlite3.Error) as error:
-            raise JournalError(f"{self.path}: cannot be opened: {error}") from None
+            text = f"{self.path}: cannot be opened: {error}; restore it from a backup"
+            raise JournalError(text) from None
         return db
 
     def _migrate(self) -> None:
