@@ -20,7 +20,7 @@ from connectors.document import (
 from connectors.model import Alert, Card, Device
 from runner.approvals import is_pick
 from runner.journal import Tx, cases, ledger
-from runner.journal.records import Approval, ApprovalState, Case, ChoiceRole
+from runner.journal.records import Approval, ApprovalState, Case, ChoiceRole, LedgerRow
 from runner.masking import mask_secrets
 from runner.wording import (
     LEDGER_WORDS,
@@ -68,7 +68,7 @@ def _card_blocks(tx: Tx, approval: Approval, case: Case, alert: Alert) -> list[B
     blocks.append(facts_table(case, alert))
     blocks.append(_device_table([item.device for item in approval.items]))
     blocks.append(Bullets(items=tuple(f"{i.device.hostname}: {i.proof}" for i in approval.items)))
-    blocks += [Paragraph(text=text) for text in _consequence(approval)]
+    blocks += [Paragraph(text=text) for text in _consequence(tx, approval)]
     if case.assessment is None or approval.reason != case.assessment.summary:
         blocks.append(Paragraph(text=f"Reason: {mask_secrets(approval.reason)}"))
     blocks.append(Bullets(items=tuple(_answers(approval))))
@@ -84,15 +84,25 @@ def _card_blocks(tx: Tx, approval: Approval, case: Case, alert: Alert) -> list[B
     return blocks
 
 
-def _consequence(approval: Approval) -> list[str]:
+def _consequence(tx: Tx, approval: Approval) -> list[str]:
     if approval.effect is Effect.RELEASE:
-        return ["A yes lets the device back on the network at once."]
+        rows = [ledger.find(tx, item.device.subject) for item in approval.items]
+        return [
+            "A yes lets the device back on the network at once.",
+            *(_held_by(row) for row in rows if row is not None),
+        ]
     hosts = [visible(item.device.hostname) for item in approval.items]
     return [
         "A yes cuts the device off from every network but its EDR console, at once: its user's "
         "work, remote sessions, shares and services on it stop.",
         f"To undo: stockade release {hosts[0] if len(hosts) == 1 else 'HOST'} --reason …",
     ]
+
+
+def _held_by(row: LedgerRow) -> str:
+    """For whom it is isolated: a release concerns all of them."""
+    whose = "" if row.is_ours else " Somebody else had isolated it before us."
+    return f"{row.device.hostname} is isolated for {', '.join(row.holders)}.{whose}"
 
 
 def _answers(approval: Approval) -> list[str]:

@@ -147,6 +147,10 @@ def audit_verify(journal: Journal) -> Result:
     """Exit code 1 when the chain is broken anywhere."""
     with journal.read() as tx:
         verdict = verify(tx)
+    # A tail that was cut off leaves a whole chain: only the head noted beside it tells.
+    lost = journal.lost_since_head()
+    if lost is not None:
+        verdict = msgspec.structs.replace(verdict, faults=(*verdict.faults, lost))
     text = "\n".join(verdict.faults) or (
         f"{verdict.entries} entries, unbroken, {verdict.erased} payloads erased; "
         f"head {verdict.head}"

@@ -133,3 +133,17 @@ def test_audit_when_the_tail_was_cut_off_then_only_a_noted_head_can_tell(journal
     )
     assert verdict.faults == ()
     assert "lacks entry 5" in str(journal.lost_since_head())
+
+
+def test_audit_when_the_tail_was_cut_off_behind_a_noted_head_then_the_command_says_so(
+    journal: Journal,
+) -> None:
+    with journal.write() as tx:
+        tx.entry("one", {})
+        tx.entry("two", {})
+    journal.note_head()
+    with journal.write() as tx:
+        tx.change("delete from entry where seq = (select max(seq) from entry)")
+    result = commands.audit_verify(journal)
+    assert result.code == 1
+    assert "which was there: it was lost or restored" in result.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -236,3 +237,32 @@ def test_ledger_when_two_cases_hold_then_both_tickets_are_told(world: World) -> 
     row = world.isolation()
     assert row is not None
     assert set(row.holders) == {case.id for case in world.cases()}
+
+
+# -- what a yes is worth in another mode -----------------------------------------------------------
+
+
+def test_release_when_asked_then_the_card_says_for_whom_it_is_isolated(world: World) -> None:
+    isolated(world)
+    world.release(HOST)
+    world.tick()
+    card = json.dumps(world.card(world.question())["blocks"])
+    assert f"is isolated for {world.cases()[0].id}" in card
+
+
+@pytest.mark.parametrize(("asked_in", "answered_in"), [("practice", "act"), ("act", "practice")])
+def test_yes_when_the_mode_is_another_by_then_then_void_and_nothing_is_sent(
+    tmp_path: Path, asked_in: str, answered_in: str
+) -> None:
+    with running_world(tmp_path) as world:
+        world.arm()
+        world.restart({"mode": asked_in})
+        world.hit()
+        world.tick()
+        question = world.question()
+        world.restart({"mode": answered_in})
+        world.yes(question)
+        world.tick()
+        assert world.contains() == []
+        assert any("Nothing was sent to" in text for text in world.thread(question))
+        assert world.question().id != question.id
