@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from connectors.emulators.slack_workspace import BOT_USER, CHANNEL
-from runner.journal.records import Approval, ApprovalState
+from runner.journal.records import Approval, ApprovalState, RunStatus
 from tests.world import World, running_world
 from tests.world_settings import HOST, NO, RESPONDER_A, RESPONDER_B, YES, malicious
 
@@ -327,3 +327,21 @@ def test_wave_when_others_have_the_same_address_then_one_question_with_a_veto_fo
     assert len(world.contains()) == 2
     assert spared.hostname not in world.contains()
     assert "vetoed by responder-b" in str(world.steps(world.runs()[0]))
+
+
+def test_question_when_chat_refuses_it_three_times_then_the_run_failed_and_a_person_is_needed(
+    world: World,
+) -> None:
+    world.slack.misbehave(
+        path="*chat.postMessage",
+        body=json.dumps({"ok": False, "error": "not_in_channel"}),
+        times=None,
+    )
+    world.hit()
+    tick = None
+    for _ in range(4):
+        tick = world.tick()
+    assert world.contains() == []
+    assert [run.status for run in world.runs()] == [RunStatus.FAILED]
+    assert tick is not None
+    assert any("failed for" in need for need in tick.needs)

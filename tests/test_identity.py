@@ -172,6 +172,18 @@ def test_question_when_a_device_is_settled_then_only_the_rest_is_asked_about() -
     assert (asked.n, asked.path) == (1, "/isolate")
 
 
+def test_question_when_there_are_more_devices_than_a_card_shows_then_only_so_many() -> None:
+    devices = [replace(DEVICE, device_id=f"{number:032x}") for number in range(12)]
+    targets = [Target(proved=True, proof="sure", devices=(device,)) for device in devices]
+    pending = {device.device_id: device for device in devices}
+    first = question(plan(*targets), 0, targets, pending, pick=False, mode=Mode.ACT)
+    assert [target.devices[0] for target in first.targets] == devices[:10]
+    for device in devices[:10]:
+        del pending[device.device_id]
+    rest = question(plan(*targets), 1, targets, pending, pick=False, mode=Mode.ACT)
+    assert [target.devices[0] for target in rest.targets] == devices[10:]
+
+
 @pytest.mark.parametrize("worse", ["unknown", "failed", "void", "requested", "denied"])
 def test_result_when_one_device_is_not_confirmed_then_the_step_is_no_better(worse: str) -> None:
     outcomes = {
