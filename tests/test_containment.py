@@ -541,3 +541,11 @@ def test_release_when_unknown_and_the_record_later_says_normal_then_released_and
 def test_outcome_sentence_when_only_requested_then_says_not_confirmed() -> None:
     outcome = Outcome(device_id="a", hostname="WS-1", subject="s", state="requested")
     assert outcome.sentence() == "WS-1: requested, NOT confirmed"
+
+
+def test_parked_run_when_its_call_was_urgent_then_other_hits_are_asked_about(
+    parked: World,
+) -> None:
+    parked.hit(host="DESK-001-SYNTHETIC.corp.example.test", user="user1001")
+    parked.tick()
+    assert parked.question().items[0].device.hostname == "DESK-001-SYNTHETIC"

@@ -407,3 +407,38 @@ def test_subject_when_the_question_is_open_then_claimed_for_its_case(world: Worl
     world.tick()
     with world.journal.read() as tx:
         assert tx.one("select state from subject")[0] == SubjectState.REFUSED
+
+
+# -- a run that breaks ------------------------------------------------------------------------------
+
+BREAKS = """\
+playbook: breaks
+description: A branch holds a value of the wrong shape, beside an open question.
+steps:
+  - parallel:
+      contain:
+        - {id: host, do: edr.find_host, with: {alert: "{{ alert }}"}}
+        - {id: isolate, do: edr.isolate_host, targets: ["{{ host.target }}"], with: {reason: r}}
+      scope:
+        - {id: spread, do: hunt.spread, with: {alert: "{{ alert }}", indicators: [nonsense]}}
+"""
+
+
+def test_engine_when_a_run_breaks_beside_an_open_card_then_the_card_is_void_and_others_go_on(
+    tmp_path: Path,
+) -> None:
+    changes = {"searches": {"wmic_format_hits": {"playbook": "breaks"}}}
+    with running_world(tmp_path, changes, playbooks={"breaks": BREAKS}) as world:
+        world.arm()
+        world.hit()
+        tick = world.tick()
+        assert [run.status for run in world.runs()] == [RunStatus.FAILED]
+        assert any("failed for" in need for need in tick.needs)
+        assert world.questions(ApprovalState.OPEN) == []
+        assert {one.why for one in world.questions()} == {"the run that asked has ended"}
+        with world.journal.read() as tx:
+            assert tx.all("select * from subject") == []
+        world.hit(host="DESK-001-SYNTHETIC.corp.example.test", user="user1001")
+        world.tick()
+        assert [run.status for run in world.runs()] == [RunStatus.FAILED] * 2
+        assert world.contains() == []
