@@ -409,7 +409,7 @@ def test_subject_when_the_question_is_open_then_claimed_for_its_case(world: Worl
         assert tx.one("select state from subject")[0] == SubjectState.REFUSED
 
 
-# -- a run that breaks ------------------------------------------------------------------------------
+# -- a run that breaks -----------------------------------------------------------------------------
 
 BREAKS = """\
 playbook: breaks
