@@ -208,3 +208,20 @@ def test_playbooks_when_two_searches_share_one_then_it_is_read_once(world: World
     assert world.service.routing.playbook("seen") is first
     assert first.source == SEEN
     assert isinstance(world.service, Service)
+
+
+def test_service_when_it_should_act_and_is_not_armed_then_it_says_so_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def said() -> int:
+        return sum("not armed: hits are only observed" in line for line in caplog.messages)
+
+    with running_world(tmp_path) as world:
+        world.ticks(3, every_s=60)
+        assert said() == 1
+        world.restart()
+        world.tick()
+        assert said() == 1
+        world.arm()
+        world.ticks(2, every_s=60)
+        assert said() == 1
