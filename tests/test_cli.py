@@ -321,7 +321,7 @@ def wait_until(is_so: Callable[[], bool]) -> None:
 
 
 def stop(served: subprocess.Popen[str]) -> None:
-    """As a service manager stops it: cleanly, at once; all it complained of is that it is unarmed."""
+    """As a service manager stops it: cleanly, at once; it complained only of being unarmed."""
     served.send_signal(signal.SIGTERM)
     out, err = served.communicate(timeout=30)
     assert (served.returncode, out) == (0, "stopped\n")
