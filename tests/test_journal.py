@@ -263,6 +263,25 @@ def test_write_when_the_disk_is_full_then_one_sentence_and_nothing_is_written(
         assert tx.meta("before") == "stands"
 
 
+def test_write_when_the_disk_is_full_then_the_sentence_says_that_and_not_what_followed(
+    journal: Journal,
+) -> None:
+    """SQLite rolls back by itself then: a second rollback must not hide why."""
+    with journal.read() as tx:
+        pages = tx.one("pragma page_count")[0]
+        tx.db.execute(f"pragma max_page_count = {pages + 2}")
+
+    def fill() -> None:
+        with journal.write() as tx:
+            for _ in range(2000):
+                tx.entry("filler", {}, {"text": "x" * 500})
+
+    with pytest.raises(JournalError, match="disk is full; nothing was written"):
+        fill()
+    with journal.read() as tx:
+        assert tx.head()[0] == 1
+
+
 def test_head_when_it_cannot_be_written_then_one_sentence(folder: Path, journal: Journal) -> None:
     (folder / f"head.{os.getpid()}.new").mkdir()
     with pytest.raises(JournalError, match="head"):

@@ -263,7 +263,9 @@ class Journal:
             try:
                 yield Tx(self._db, self._clock, actor or self._actor)
             except BaseException:
-                self._db.execute("rollback")
+                # On a full disk SQLite has rolled back by itself, and asking again would hide why.
+                if self._db.in_transaction:
+                    self._db.execute("rollback")
                 raise
             self._db.execute("commit")
         except sqlite3.OperationalError as error:
