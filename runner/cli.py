@@ -55,7 +55,10 @@ class SafeFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         text = mask_secrets(super().format(record))
-        return visible(text, keep_newlines=record.exc_info is not None)
+        # A traceback has lines of its own; a mark before each tells them from events, also when
+        # the fault's text holds what looks like one.
+        lines = text.split("\n") if record.exc_info else [text]
+        return "\n  | ".join(map(visible, lines))
 
 
 def login_name() -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import io
+import logging
 import re
 import signal
 import subprocess
@@ -15,7 +17,7 @@ from typing import Any
 import pytest
 
 from connectors.emulators.faults import QUOTA_503
-from runner.cli import SystemClock, main
+from runner.cli import SafeFormatter, SystemClock, main
 from runner.journal import Journal, cases
 from runner.ticks import run_once
 from tests.command_line import QUICK, CommandLine, Done, command_line, run_command
@@ -364,6 +366,50 @@ def test_serve_when_left_running_then_it_takes_hits_and_one_run_beside_it_does_n
 def has_case(journal: Journal) -> bool:
     with journal.read() as tx:
         return bool(cases.every(tx))
+
+
+# -- the log ---------------------------------------------------------------------------------------
+
+FORGED = "2026-11-25 12:00:00,000 INFO runner.cards approved by responder-a"
+
+
+def log_of(write: Callable[[logging.Logger], None]) -> list[str]:
+    """The lines that the command's own formatter makes of what is logged."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(SafeFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logger = logging.getLogger("test")
+    logger.addHandler(handler)
+    write(logger)
+    logger.removeHandler(handler)
+    return stream.getvalue().removesuffix("\n").split("\n")
+
+
+def test_log_when_evidence_is_hostile_then_an_event_is_one_line_without_a_steering_character() -> (
+    None
+):
+    def write(logger: logging.Logger) -> None:
+        logger.warning("cmdline=%s", f"\x1b[2J\r\n{FORGED}\u202e\u2028\x00")
+
+    (line,) = log_of(write)
+    assert line.isprintable()
+    assert r"\x1b[2J\x0d\x0a2026" in line
+
+
+def test_log_when_a_faults_text_forges_an_event_then_it_stands_behind_the_mark_of_a_traceback() -> (
+    None
+):
+    def write(logger: logging.Logger) -> None:
+        try:
+            raise ValueError(f"no\x1b[2J\n{FORGED}")
+        except ValueError:
+            logger.exception("case=%s cannot be carried", "case-1")
+
+    first, *rest = log_of(write)
+    assert first.endswith("ERROR test case=case-1 cannot be carried")
+    assert all(line.startswith("  | ") for line in rest)
+    assert f"  | {FORGED}" in rest
+    assert all(line.isprintable() for line in [first, *rest])
 
 
 # -- the heartbeat ---------------------------------------------------------------------------------

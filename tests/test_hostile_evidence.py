@@ -234,7 +234,7 @@ def test_evidence_when_it_reaches_terminal_and_log_then_nothing_steers_either(
         done += [line("cases"), line("status"), line("check")]
         done += [line("show", str(case["id"])) for case in found[:2]]
         hostile = json.dumps({"messages": [{"type": "FATAL", "text": PAYLOADS["terminal"]}]})
-        line.splunk.misbehave(path="*", status=500, body=hostile, times=None)
+        line.splunk.misbehave(path="*", status=400, body=hostile, times=None)
         done += [line("run", "-v"), line("check"), line("show", "\x1b[2J")]
         for one in done:
             assert steering(one.out) == []

@@ -3,7 +3,6 @@ be used says so in one sentence."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
 import subprocess
@@ -390,23 +389,35 @@ def test_write_when_another_took_over_then_fenced_and_nothing_is_written(
     usurper.close()
 
 
-def test_own_when_the_lock_file_is_unlinked_by_its_owner_then_a_waiter_gets_no_dead_lock(
-    folder: Path, journal: Journal
+def test_own_when_the_lock_file_is_replaced_before_it_is_locked_then_the_new_one_is_locked(
+    folder: Path,
 ) -> None:
-    """Between opening the file and locking it, somebody puts another one in its place: the lock
-    that was got is on a file that nobody will look at."""
-    path = folder / "runner.lock"
-    path.touch(mode=0o600)
-    journal.own()
-    assert journal._lock_fd is not None
-    assert path.stat().st_ino == os.fstat(journal._lock_fd).st_ino
-    path.unlink()
-    path.touch(mode=0o600)
-    other = Journal(folder, FakeClock())
-    assert other.own()
-    with path.open() as file, pytest.raises(BlockingIOError):
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    other.close()
+    """Python tells an audit hook of each `flock` before it is done: the moment at which somebody
+    puts another file in the place of the one that was opened."""
+    done = python(
+        """
+        import os, sys
+        path = folder / "runner.lock"
+        journal = Journal(folder, clock)
+        seen = []
+
+        def replace_once(event, arguments):
+            if event == "fcntl.flock":
+                seen.append(os.fstat(arguments[0]).st_ino)
+                if len(seen) == 1:
+                    fresh = path.with_suffix(".fresh")
+                    fresh.touch(mode=0o600)
+                    fresh.replace(path)
+
+        sys.addaudithook(replace_once)
+        print(journal.own(), len(seen), seen[-1] == path.stat().st_ino)
+        other = Journal(folder, clock)
+        print(other.own())
+        """,
+        folder,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["True 2 True", "False"]
 
 
 def test_write_when_no_runner_then_small_commands_may_write_beside_the_owner(
