@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -22,6 +21,7 @@ import msgspec
 from connectors.model import Clock
 from runner.journal import schema
 from runner.journal.disk import NETWORK_FILE_SYSTEMS, file_system_of, mounts
+from runner.journal.noted_head import read_head, write_head
 
 GENESIS = "0" * 64
 
@@ -287,32 +287,27 @@ class Journal:
         Errors: `JournalError`; the head that was noted before stands then."""
         with self.read() as tx:
             seq, head = tx.head()
-        path = self.state_dir / "head"
-        # A name of this process's own: a command beside a running tick notes the head too.
-        fresh = path.with_suffix(f".{os.getpid()}.new")
         try:
-            fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(fd, "w") as file:
-                file.write(f"{seq} {head}\n")
-            fresh.replace(path)
+            write_head(self.state_dir, seq, head)
         except OSError as error:
             raise JournalError(
-                f"{fresh}: cannot be written: {error.strerror}. Look at disk space and permissions"
+                f"{self.state_dir}: the head cannot be noted: {error.strerror}."
+                " Look at disk space and permissions"
             ) from None
 
     def lost_since_head(self) -> str | None:
         """A sentence when the journal is not the one whose head was noted (lost or restored)."""
         try:
-            noted = (self.state_dir / "head").read_bytes().decode("ascii", "replace")
-        except FileNotFoundError:
+            noted = read_head(self.state_dir)
+        except ValueError as damaged:
+            return str(damaged)
+        if noted is None:
             return None
-        seq_text, _, head = noted.strip().partition(" ")
-        if re.fullmatch(r"[0-9]{1,18}", seq_text) is None:
-            return "the file head beside the journal is damaged"
+        seq, head = noted
         with self.read() as tx:
-            row = tx.one("select sha256 from entry where seq = ?", int(seq_text))
+            row = tx.one("select sha256 from entry where seq = ?", seq)
         if row is None or row[0] != head:
-            return f"the journal lacks entry {seq_text}, which was there: it was lost or restored"
+            return f"the journal lacks entry {seq}, which was there: it was lost or restored"
         return None
 
 
