@@ -6,15 +6,20 @@ It decides nothing; `runner/cards.py` says what is to be sent.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable
 from typing import Any
 
 from connectors.base import Chat, action_of
+from connectors.errors import ConnectorError
+from connectors.model import Account
 from runner.config import Mode
 from runner.context import Call
 from runner.effects import Effects
 from runner.journal.records import Approval
 from runner.roles import Roles
+
+log = logging.getLogger(__name__)
 
 
 class CardCalls:
@@ -23,6 +28,14 @@ class CardCalls:
     def __init__(self, roles: Roles, effects: Effects) -> None:
         self._roles = roles
         self._effects = effects
+
+    def account(self, account: str) -> Account | None:
+        """Who that is, as chat says now; None when it cannot be looked up."""
+        try:
+            return self._roles.chat.read_account(account)
+        except ConnectorError as fault:
+            log.warning("account=%s cannot be looked up: %s", account, fault)
+            return None
 
     def reply(
         self, approval: Approval, key: str, text: str, mentions: tuple[str, ...] = ()

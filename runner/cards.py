@@ -11,6 +11,7 @@ import hashlib
 import logging
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 
 import msgspec
 
@@ -21,7 +22,7 @@ from runner.approvals import expire, make_void, settle
 from runner.arming import is_paused, standing_for
 from runner.card_calls import CardCalls, scope_of
 from runner.config import Config
-from runner.context import StepFailed, Suspended
+from runner.context import Carry, StepFailed, Suspended
 from runner.effects import Effects
 from runner.journal import Journal, approvals, cases, runs
 from runner.journal.records import Approval, ApprovalState, Vote
@@ -41,15 +42,24 @@ class Cards:
     """Drives every question's card. `trouble` says why a question could not be put or read."""
 
     def __init__(
-        self, journal: Journal, config: Config, roles: Roles, effects: Effects, clock: Clock
+        self,
+        journal: Journal,
+        config: Config,
+        roles: Roles,
+        effects: Effects,
+        clock: Clock,
+        carry: Carry,
     ) -> None:
         self._journal = journal
         self._config = config
         self._roles = roles
         self._calls = CardCalls(roles, effects)
         self._clock = clock
+        self._carry = carry
         self.trouble: dict[str, str] = {}
         self._is_paused = False
+        self._failures = 0
+        self._is_agreed = False
 
     def advance(self) -> bool:
         """One look at each question; the gravest first. One that fails holds up no other. True when
@@ -62,26 +72,27 @@ class Cards:
             waiting = approvals.unclosed(tx)
             self._is_paused = is_paused(tx) is not None
         self.trouble = {}
-        failures = 0
+        self._failures, self._is_agreed = 0, False
         for approval in waiting:
-            try:
-                is_agreed = self._turn(approval)
-                failures = 0
-            except Suspended:
-                is_agreed = False
-                if self._is_unasked(approval):
-                    self.trouble[approval.id] = "its card is not posted yet: nobody was asked"
-            except (ConnectorError, StepFailed) as fault:
-                is_agreed = False
-                failures += 1
-                log.warning("card approval=%s not served: %s", approval.id, fault)
-                self.trouble[approval.id] = str(fault)
-                self._expire_unseen(approval)
-            if is_agreed:
-                return True
-            if failures == MOST_FAILURES:
+            fault = self._carry(f"card approval={approval.id}", partial(self._serve, approval))
+            if fault is not None:
+                self.trouble[approval.id] = fault
+            if self._is_agreed or self._failures == MOST_FAILURES:
                 break
-        return False
+        return self._is_agreed
+
+    def _serve(self, approval: Approval) -> None:
+        try:
+            self._is_agreed = self._turn(approval)
+            self._failures = 0
+        except Suspended:
+            if self._is_unasked(approval):
+                self.trouble[approval.id] = "its card is not posted yet: nobody was asked"
+        except (ConnectorError, StepFailed) as fault:
+            self._failures += 1
+            log.warning("card approval=%s not served: %s", approval.id, fault)
+            self.trouble[approval.id] = str(fault)
+            self._expire_unseen(approval)
 
     def _expire_unseen(self, approval: Approval) -> None:
         """Time runs out whether chat can be read or not; a late answer does not count."""
@@ -240,7 +251,7 @@ class Cards:
         accounts: dict[str, Account | None] = {}
         for answer in reading.answers:
             if answer.account in known and answer.account not in accounts:
-                accounts[answer.account] = self._account(answer.account)
+                accounts[answer.account] = self._calls.account(answer.account)
         return Electorate(
             people=people,
             approvers=self._config.approvals.approvers,
@@ -248,13 +259,6 @@ class Cards:
             affected_users=frozenset(affected),
             requested_by=approval.requested_by,
         )
-
-    def _account(self, account: str) -> Account | None:
-        try:
-            return self._roles.chat.read_account(account)
-        except ConnectorError as fault:
-            log.warning("account=%s cannot be looked up: %s", account, fault)
-            return None
 
     def _answer(self, approval: Approval, votes: Sequence[Vote]) -> None:
         """Tell those whose answer does not count, each once for each reason."""

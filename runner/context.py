@@ -18,6 +18,10 @@ from connectors.model import Alert, Device
 from runner.config import Mode
 from runner.journal.records import Run
 
+Carry = Callable[[str, Callable[[], None]], str | None]
+"""Does one named piece of work so that a fault of the program in it stops no other. Gives the
+fault, or None."""
+
 
 class Suspended(BaseException):
     """The run cannot go on now. It is a `BaseException`, so that no playbook or connector code can

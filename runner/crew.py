@@ -14,6 +14,7 @@ from runner.cards import Cards
 from runner.catalogue import CATALOGUE
 from runner.config import Config
 from runner.containment import Containment
+from runner.context import Carry
 from runner.effects import Effects, plain
 from runner.engine import Engine, RunContext
 from runner.followup import FollowUp
@@ -25,7 +26,8 @@ from runner.work import Bench, Work
 
 
 class Crew:
-    """Everything behind the effect door, wired once. `between_calls` reads decisions."""
+    """Everything behind the effect door, wired once. `between_calls` reads decisions; `carry` keeps
+    a fault of the program to the piece of work that it is in."""
 
     def __init__(
         self,
@@ -34,11 +36,12 @@ class Crew:
         roles: Roles,
         clock: Clock,
         between_calls: Callable[[], None],
+        carry: Carry,
     ) -> None:
         self._journal = journal
         effects = Effects(journal, clock)
-        self.cards = Cards(journal, config, roles, effects, clock)
-        self.followup = FollowUp(journal, config, roles, effects, clock)
+        self.cards = Cards(journal, config, roles, effects, clock, carry)
+        self.followup = FollowUp(journal, config, roles, effects, clock, carry)
         self.engine = Engine(journal, config, effects, clock, self._play, between_calls)
         self._bench = Bench(
             journal=journal,

@@ -10,6 +10,7 @@ import hashlib
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -19,7 +20,7 @@ from connectors.errors import ConnectorError
 from connectors.model import Clock, Device, IsolationState, TicketRef
 from runner import report
 from runner.config import Config, Mode
-from runner.context import Call, StepFailed, Suspended
+from runner.context import Call, Carry, StepFailed, Suspended
 from runner.effects import Effects
 from runner.evidence import case_files
 from runner.isolation import undone, verified
@@ -35,13 +36,20 @@ class FollowUp:
     """Watches isolations and reports cases. `trouble`: what could not be done, by row."""
 
     def __init__(
-        self, journal: Journal, config: Config, roles: Roles, effects: Effects, clock: Clock
+        self,
+        journal: Journal,
+        config: Config,
+        roles: Roles,
+        effects: Effects,
+        clock: Clock,
+        carry: Carry,
     ) -> None:
         self._journal = journal
         self._config = config
         self._roles = roles
         self._effects = effects
         self._clock = clock
+        self._carry = carry
         self.trouble: dict[str, str] = {}
 
     # -- the ledger --------------------------------------------------------------------------------
@@ -51,15 +59,21 @@ class FollowUp:
         with self._journal.read() as tx:
             due = ledger.due(tx)
         for row in due:
-            try:
-                fresh = self._roles.edr.read_device(row.device.device_id)
-            except ConnectorError as fault:
-                self.trouble[row.subject] = str(fault)
-                log.warning("ledger subject=%s not verified: %s", row.subject, fault)
+            fault = self._carry(f"ledger subject={row.subject}", partial(self._watch, row))
+            if fault is not None:
+                self.trouble[row.subject] = fault
                 self._look_later(row)
-                continue
-            self.trouble.pop(row.subject, None)
-            self._compare(row, fresh)
+
+    def _watch(self, row: LedgerRow) -> None:
+        try:
+            fresh = self._roles.edr.read_device(row.device.device_id)
+        except ConnectorError as fault:
+            self.trouble[row.subject] = str(fault)
+            log.warning("ledger subject=%s not verified: %s", row.subject, fault)
+            self._look_later(row)
+            return
+        self.trouble.pop(row.subject, None)
+        self._compare(row, fresh)
 
     def _look_later(self, row: LedgerRow) -> None:
         with self._journal.write() as tx:
@@ -110,15 +124,20 @@ class FollowUp:
         with self._journal.read() as tx:
             waiting = cases.unreported(tx)
         for case in waiting:
-            try:
-                self._report(case)
-            except Suspended:
-                continue
-            except (ConnectorError, StepFailed) as fault:
-                self.trouble[case.id] = str(fault)
-                log.warning("ticket case=%s not kept up: %s", case.id, fault)
-            else:
-                self.trouble.pop(case.id, None)
+            fault = self._carry(f"report case={case.id}", partial(self._keep_up, case))
+            if fault is not None:
+                self.trouble[case.id] = fault
+
+    def _keep_up(self, case: Case) -> None:
+        try:
+            self._report(case)
+        except Suspended:
+            return
+        except (ConnectorError, StepFailed) as fault:
+            self.trouble[case.id] = str(fault)
+            log.warning("ticket case=%s not kept up: %s", case.id, fault)
+        else:
+            self.trouble.pop(case.id, None)
 
     def _report(self, case: Case) -> None:
         with self._journal.read() as tx:

@@ -69,7 +69,7 @@ class Service:
         """Built when there is work: a quiet poll pays for none of it."""
         from runner.crew import Crew
 
-        return Crew(self.journal, self.config, self.roles, self.clock, self._read_decisions)
+        return Crew(self.journal, self.config, self.roles, self.clock, self._read_decisions, _carry)
 
     # -- work --------------------------------------------------------------------------------------
 
@@ -82,13 +82,10 @@ class Service:
         # The protected-assets file may have been edited since the round began.
         faults = arming.refresh_proof(self.journal, self.config, lambda: self.roles.edr)
         self._faults += [fault for fault in faults if fault not in self._faults]
-        try:
-            self.crew.engine.advance(run)
-        except (Fenced, JournalError):
-            raise
-        except Exception as fault:  # one broken case must stop no other
-            log.exception("run=%s case=%s cannot be carried", run.id, run.case_id)
-            self.crew.engine.fail(run, f"a fault of the program: {type(fault).__name__}")
+        engine = self.crew.engine
+        fault = _carry(f"run={run.id} case={run.case_id}", lambda: engine.advance(run))
+        if fault is not None:
+            engine.fail(run, fault)
         return True
 
     def _read_decisions(self) -> None:
@@ -246,6 +243,18 @@ class Service:
         except ConnectorError as fault:
             return [str(fault)]
         return []
+
+
+def _carry(what: str, work: Callable[[], None]) -> str | None:
+    """One piece of work: a fault of the program in it must stop no other. None, or the fault."""
+    try:
+        work()
+    except (Fenced, JournalError):
+        raise
+    except Exception as fault:
+        log.exception("%s cannot be carried", what)
+        return f"a fault of the program: {type(fault).__name__}"
+    return None
 
 
 def needs_of(journal: Journal) -> list[str]:

@@ -225,3 +225,40 @@ def test_service_when_it_should_act_and_is_not_armed_then_it_says_so_once(
         world.arm()
         world.ticks(2, every_s=60)
         assert said() == 1
+
+
+def test_tick_when_one_case_cannot_be_reported_then_the_others_are_and_it_is_said(
+    tmp_path: Path,
+) -> None:
+    """A record that no code expects: the report of its case fails, in each tick."""
+    with running_world(tmp_path) as world:
+        world.arm()
+        world.hit()
+        world.tick()
+        broken = world.case()
+        with world.journal.write() as tx:
+            tx.change("update alert set body = '{}'")
+            tx.change("update cases set revision = revision + 1")
+        world.hit(cmdline=malicious(number=2))
+        errors = world.tick().errors
+        assert f"{broken.id}: a fault of the program: ValidationError" in errors
+        (sound,) = [case for case in world.cases() if case.id != broken.id]
+        assert world.ticket_texts(sound)[2:], "nothing was told to its ticket"
+
+
+def test_tick_when_one_card_cannot_be_served_then_the_others_are_and_it_is_said(
+    tmp_path: Path,
+) -> None:
+    with running_world(tmp_path) as world:
+        world.arm()
+        world.hit()
+        world.tick()
+        broken = world.question()
+        with world.journal.write() as tx:
+            tx.change("update alert set body = '{}'")
+        world.no(broken)
+        world.falcon.add_device(HOST, hostname="WORKSTATION6")
+        world.hit("WORKSTATION6")
+        tick = world.tick()
+        assert [why for why in tick.errors if "a fault of the program: ValidationError" in why]
+        assert [one.state for one in world.questions() if one.id != broken.id] == ["open"]
