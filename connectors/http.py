@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 import requests
@@ -45,6 +45,7 @@ CALL_BUDGET_S = 10.0
 """No call holds a run longer than about this, retries and waits included."""
 MAX_BODY_BYTES = 64 * 1024 * 1024
 ATTEMPTS = 3
+_Answer = TypeVar("_Answer")
 
 
 class Repeat(StrEnum):
@@ -178,6 +179,7 @@ class HttpClient:
         self.product = product
         self.base_url = settings.base_url.rstrip("/")
         self._clock = runtime.clock
+        self._rotating = tuple(secrets)
         self._secrets = [secret.reveal() for secret in secrets]
         self._explain = explain
         self._session = self._open(settings, runtime)
@@ -228,6 +230,23 @@ class HttpClient:
     def _hide(self, text: str | None) -> None:
         if text and text not in self._secrets:
             self._secrets.append(text)
+
+    def renewing(self, call: Callable[[], _Answer]) -> _Answer:
+        """Make a call; when the credential is refused and its file holds another one by now, make
+        it once more under that. A refusal comes before anything is done: a write may be repeated.
+
+        Errors: as the call's; `AuthFailed` when no secret has changed, or the new one is refused.
+        """
+        try:
+            return call()
+        except AuthFailed:
+            changed = [secret for secret in self._rotating if secret.reread()]
+            if not changed:
+                raise
+            for secret in changed:
+                self._hide(secret.reveal())
+            log.info("product=%s: a credential was read anew from its file", self.product)
+            return call()
 
     def send(
         self,

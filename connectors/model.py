@@ -6,6 +6,7 @@ themselves.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, NoReturn, Protocol
@@ -21,16 +22,26 @@ Row = dict[str, str | list[str]]
 class Secret:
     """A credential. It shows itself to nobody: only `reveal()` gives the text.
 
-    It cannot be encoded, compared, formatted or pickled into a text by accident.
+    It cannot be encoded, compared, formatted or pickled into a text by accident. `source` reads it
+    anew from where it lies (None: it cannot be read now); without one it never changes.
     """
 
-    __slots__ = ("_value",)
+    __slots__ = ("_source", "_value")
 
-    def __init__(self, value: str) -> None:
+    def __init__(self, value: str, source: Callable[[], str | None] | None = None) -> None:
         self._value = value
+        self._source = source
 
     def reveal(self) -> str:
         return self._value
+
+    def reread(self) -> bool:
+        """Take what its source holds now; True when that is another text. Repeat: harmless."""
+        fresh = self._source() if self._source else None
+        if not fresh or fresh == self._value:
+            return False
+        self._value = fresh
+        return True
 
     def __repr__(self) -> str:
         return "Secret(***)"

@@ -5,8 +5,10 @@ Secrets are read here and nowhere else. It opens no connection; `runner/config_r
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -23,6 +25,7 @@ from runner.yaml_reader import Path as Where
 MAX_SECRET_CHARS = 16 * 1024
 _VARIABLE = re.compile("[A-Z_][A-Z0-9_]*")
 GROUP_AND_OTHERS = 0o077
+GROUP_READS = 0o040
 
 
 class Reading:
@@ -75,16 +78,15 @@ class Reading:
                 shown = source.env if _VARIABLE.fullmatch(source.env) else "that it names"
                 text = f"{named}: the environment variable {shown} is not set, or empty"
                 self.add(where, text, "Set it where the runner starts.", "secret")
-        else:
-            value = self._secret_file(source.file or "", where, named)
-        return Secret(value) if value else None
+            return Secret(value) if value else None
+        path = self.path(source.file or "", where)
+        value = self._secret_file(path, where, named)
+        return Secret(value, partial(_reread, path)) if value else None
 
-    def _secret_file(self, file: str, where: Where, named: str) -> str:
-        path = self.path(file, where)
+    def _secret_file(self, path: Path, where: Where, named: str) -> str:
         try:
-            with path.open(encoding="utf-8") as stream:
-                value = stream.read(MAX_SECRET_CHARS + 1).strip()
-            is_open = path.stat().st_mode & GROUP_AND_OTHERS
+            value = _text_of(path)
+            is_open = _is_open(path.stat())
         except (OSError, UnicodeDecodeError):
             text = f"{named}: the secret's file {path} cannot be read"
             self.add(where, text, "Name a text file that the runner may read.", "secret")
@@ -96,6 +98,28 @@ class Reading:
         if is_open:
             self.warnings.append(f"{named}: others may read {path}; chmod 600 it")
         return value
+
+
+def _text_of(path: Path) -> str:
+    with path.open(encoding="utf-8") as stream:
+        return stream.read(MAX_SECRET_CHARS + 1).strip()
+
+
+def _reread(path: Path) -> str | None:
+    """A rotated secret; None while the file is away, half written or no secret."""
+    try:
+        value = _text_of(path)
+    except (OSError, UnicodeDecodeError):
+        return None
+    return value if value and len(value) <= MAX_SECRET_CHARS else None
+
+
+def _is_open(found: os.stat_result) -> bool:
+    """May others read it? A file of another owner that only our group may read is how an
+    orchestrator hands one over."""
+    others = found.st_mode & GROUP_AND_OTHERS
+    is_handed_over = found.st_uid != os.geteuid() and others == GROUP_READS
+    return bool(others) and not is_handed_over
 
 
 class ConnectorRules:

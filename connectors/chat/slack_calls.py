@@ -74,16 +74,13 @@ class SlackCalls:
     """The door to one workspace. Errors: as `connectors/errors.py` groups them."""
 
     def __init__(self, settings: HttpSettings, token: Secret, runtime: Runtime) -> None:
-        # A token file often ends in a line break, which no HTTP header can hold.
-        self._token = Secret(token.reveal().strip())
-        if not re.fullmatch(r"[!-~]+", self._token.reveal()):
+        self._token = token
+        if not re.fullmatch(r"[!-~]+", token.reveal().strip()):
             raise Rejected(PRODUCT, "the token is empty or holds what no token holds")
         # The address is Slack's own; `…/api`, as its client libraries write it, is taken too.
         address = settings.base_url.rstrip("/").removesuffix("/api")
         settings = replace(settings, base_url=address)
-        self._http = HttpClient(
-            PRODUCT, settings, runtime, secrets=(self._token,), explain=_code_of_body
-        )
+        self._http = HttpClient(PRODUCT, settings, runtime, secrets=(token,), explain=_code_of_body)
         self._clock = runtime.clock
 
     def read(self, method: str, **params: str | int) -> JsonObject:
@@ -92,6 +89,11 @@ class SlackCalls:
 
     def read_reply(self, method: str, **params: str | int) -> tuple[JsonObject, Mapping[str, str]]:
         """As `read`, with the reply's headers."""
+        return self._http.renewing(lambda: self._read_once(method, params))
+
+    def _read_once(
+        self, method: str, params: Mapping[str, str | int]
+    ) -> tuple[JsonObject, Mapping[str, str]]:
         reply = self._http.send(
             "GET", path_of("api", method), repeat=Repeat.SAFE, auth=self._auth(), params=params
         )
@@ -99,6 +101,9 @@ class SlackCalls:
 
     def write(self, method: str, body: JsonObject) -> JsonObject:
         """Change something. Repeat: never inside, once Slack may have taken it."""
+        return self._http.renewing(lambda: self._write_once(method, body))
+
+    def _write_once(self, method: str, body: JsonObject) -> JsonObject:
         reply = self._http.send(
             "POST",
             path_of("api", method),
@@ -128,7 +133,8 @@ class SlackCalls:
                 return
 
     def _auth(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self._token.reveal()}"}
+        # A token's file often ends in a line break, which no HTTP header can hold.
+        return {"Authorization": f"Bearer {self._token.reveal().strip()}"}
 
     def _checked(self, reply: Reply) -> JsonObject:
         answer = reply.json()

@@ -110,16 +110,8 @@ class FalconSession:
         Source: `POST /oauth2/token`, falconpy 1.6.6 endpoint table; 201 and 308 with `X-Cs-Region`
         from gofalcon and psfalcon; read 2026-11-25.
         """
-        form = {
-            "client_id": self._client_id.reveal(),
-            "client_secret": self._client_secret.reveal(),
-        }
-        if self._member_cid:
-            form["member_cid"] = self._member_cid
         asked_at = self._clock.monotonic()
-        reply = self.http.send(
-            "POST", "/oauth2/token", repeat=Repeat.SAFE, form=form, accept=(200, 201, 308)
-        )
+        reply = self.http.renewing(self._ask_token)
         if reply.status == 308:
             text = self.http.redact(_other_cloud(reply.headers))
             raise Rejected(PRODUCT, text, status=308, code="other_cloud")
@@ -133,6 +125,17 @@ class FalconSession:
         self._token_ends_at = asked_at + usable_s
         self.http.add_secret(self._token)
         return self._token
+
+    def _ask_token(self) -> Reply:
+        form = {
+            "client_id": self._client_id.reveal(),
+            "client_secret": self._client_secret.reveal(),
+        }
+        if self._member_cid:
+            form["member_cid"] = self._member_cid
+        return self.http.send(
+            "POST", "/oauth2/token", repeat=Repeat.SAFE, form=form, accept=(200, 201, 308)
+        )
 
     def send(
         self,

@@ -32,9 +32,9 @@ class JiraSession:
     def __init__(
         self, settings: HttpSettings, runtime: Runtime, *, email: Secret, api_token: Secret
     ) -> None:
-        pair = f"{email.reveal()}:{api_token.reveal()}".encode()
-        self._basic = Secret(b64encode(pair).decode("ascii"))
-        secrets = (email, api_token, self._basic)
+        self._email = email
+        self._api_token = api_token
+        secrets = (email, api_token)
         self.http = HttpClient(PRODUCT, settings, runtime, secrets=secrets, explain=explain)
 
     def send(
@@ -49,17 +49,29 @@ class JiraSession:
         headers: Mapping[str, str] | None = None,
         accept: Sequence[int] = (200,),
     ) -> Reply:
-        reply = self.http.send(
-            method,
-            path,
-            repeat=repeat,
-            auth={"Authorization": f"Basic {self._basic.reveal()}"},
-            params=params,
-            json=json,
-            files=files,
-            headers={"Accept": "application/json", **(headers or {})},
-            accept=accept,
-        )
+        def once() -> Reply:
+            reply = self.http.send(
+                method,
+                path,
+                repeat=repeat,
+                auth={"Authorization": self._basic()},
+                params=params,
+                json=json,
+                files=files,
+                headers={"Accept": "application/json", **(headers or {})},
+                accept=accept,
+            )
+            return self._known(reply, repeat)
+
+        return self.http.renewing(once)
+
+    def _basic(self) -> str:
+        pair = f"{self._email.reveal()}:{self._api_token.reveal()}".encode()
+        return f"Basic {b64encode(pair).decode('ascii')}"
+
+    @staticmethod
+    def _known(reply: Reply, repeat: Repeat) -> Reply:
+        """Errors: `AuthFailed` for a read that was answered as to a stranger."""
         reason = reply.headers.get("X-Seraph-LoginReason", "OK")
         if repeat is Repeat.SAFE and ("FAILED" in reason or "DENIED" in reason):
             # A stranger's search finds nothing: "no ticket", and so a second one.

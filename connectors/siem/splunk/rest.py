@@ -81,13 +81,15 @@ class Rest:
         params: Mapping[str, str | int] | None = None,
         accept: Sequence[int] = (200,),
     ) -> Reply:
-        return self._http.send(
-            "GET",
-            path,
-            repeat=Repeat.SAFE,
-            auth=self._auth(),
-            params={**(params or {}), "output_mode": "json"},
-            accept=accept,
+        return self._http.renewing(
+            lambda: self._http.send(
+                "GET",
+                path,
+                repeat=Repeat.SAFE,
+                auth=self._auth(),
+                params={**(params or {}), "output_mode": "json"},
+                accept=accept,
+            )
         )
 
     def read_json(self, path: str, params: Mapping[str, str | int] | None = None) -> Any:
@@ -101,13 +103,15 @@ class Rest:
         repeat: Repeat,
         accept: Sequence[int],
     ) -> Reply:
-        return self._http.send(
-            "POST",
-            path,
-            repeat=repeat,
-            auth=self._auth(),
-            form={**form, "output_mode": "json"},
-            accept=accept,
+        return self._http.renewing(
+            lambda: self._http.send(
+                "POST",
+                path,
+                repeat=repeat,
+                auth=self._auth(),
+                form={**form, "output_mode": "json"},
+                accept=accept,
+            )
         )
 
     def _auth(self) -> dict[str, str]:
