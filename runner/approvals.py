@@ -13,16 +13,15 @@ from datetime import datetime, timedelta
 import msgspec
 
 from connectors.base import Effect
-from connectors.model import Choice, Device
+from connectors.model import Device
+from runner.choices import choices_of, is_pick
 from runner.config import Approvals
-from runner.context import Decision, Question
+from runner.context import ANSWER, Decision, Question
 from runner.journal import Tx, approvals, cases, ledger, runs
 from runner.journal.records import (
     Approval,
     ApprovalItem,
     ApprovalState,
-    AskedChoice,
-    ChoiceRole,
     LedgerState,
     Run,
     Subject,
@@ -31,9 +30,6 @@ from runner.journal.records import (
 from runner.votes import CLOCK_SLACK, Outcome, in_time
 
 PLAN_VERSION = 1
-NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "keycap_ten")
-YES = Choice(name="approve", emoji="white_check_mark", label="approve")
-NO = Choice(name="deny", emoji="x", label="deny")
 
 
 def plan_sha256(question: Question, devices: Sequence[Device], run: Run, key: str) -> str:
@@ -49,36 +45,9 @@ def plan_sha256(question: Question, devices: Sequence[Device], run: Run, key: st
         key,
         run.bundle_sha256,
     ]
+    if question.answers:
+        plan.append([question.reason, question.answers, question.on_expiry])
     return hashlib.sha256(msgspec.json.encode(plan)).hexdigest()
-
-
-def choices_for(devices: Sequence[Device], *, pick: bool) -> tuple[AskedChoice, ...]:
-    """What the card offers: yes and no, and a veto for each device of a wave; or, where the
-    identity is open, the candidates and no. Devices past the tenth have no number of their own."""
-    deny = AskedChoice(choice=NO, role=ChoiceRole.DENY)
-    numbered = list(zip(NUMBERS, devices, strict=False))
-    if pick:
-        picks = [
-            _numbered(emoji, device, ChoiceRole.PICK, "isolate this one")
-            for emoji, device in numbered
-        ]
-        return (*picks, deny)
-    approve = AskedChoice(choice=YES, role=ChoiceRole.APPROVE)
-    if len(devices) < 2:
-        return (approve, deny)
-    vetoes = [
-        _numbered(emoji, device, ChoiceRole.VETO, "not this one") for emoji, device in numbered
-    ]
-    return (approve, deny, *vetoes)
-
-
-def _numbered(emoji: str, device: Device, role: ChoiceRole, label: str) -> AskedChoice:
-    choice = Choice(
-        name=f"{role}-{device.device_id}",
-        emoji=emoji,
-        label=f"{label}: {device.hostname}, id {device.device_id}",
-    )
-    return AskedChoice(choice=choice, role=role, device_id=device.device_id)
 
 
 # -- opening ---------------------------------------------------------------------------------------
@@ -122,7 +91,9 @@ def open_question(
         # The candidates of one target are decided together or not at all.
         return Decision(waiting=tuple(device.device_id for device in _devices(question))), None
     so_far = Decision(held=tuple(held), refused=refused, waiting=tuple(waiting))
-    return so_far, _ask(tx, run, key, question, asked, policy) if asked else None
+    return so_far, _ask(
+        tx, run, key, question, asked, policy
+    ) if asked or question.answers else None
 
 
 def _is_open_again(tx: Tx, question: Question, device: Device, standing: Subject) -> bool:
@@ -169,13 +140,14 @@ def _ask(
         action=question.action,
         effect=question.effect,
         items=tuple(items),
-        choices=choices_for(devices, pick=question.pick),
+        choices=choices_of(question, devices),
         plan_sha256=plan_sha256(question, devices, run, key),
         quorum=max(question.quorum, policy.quorum),
         reason=question.reason,
         rank=question.rank,
         mode=question.mode,
-        expires_s=policy.expires_s,
+        on_expiry=question.on_expiry,
+        expires_s=question.expires_s or policy.expires_s,
         created_at=tx.clock.now(),
         requested_by=run.requested_by,
     )
@@ -226,7 +198,7 @@ def settle(tx: Tx, approval: Approval, outcome: Outcome) -> Approval:
         decided_by=outcome.by,
         chosen=outcome.chosen,
         why=outcome.why,
-        due_at=now if outcome.state is ApprovalState.APPROVED else None,
+        due_at=now if outcome.state is ApprovalState.APPROVED and current.items else None,
     )
     approvals.save(tx, settled)
     _settle_subjects(tx, settled)
@@ -254,11 +226,6 @@ def _settle_subjects(tx: Tx, settled: Approval) -> None:
         else:
             approvals.refuse(tx, item.subject, settled)
         runs.wake_waiting_on(tx, "subject")
-
-
-def is_pick(approval: Approval) -> bool:
-    """Were the devices alternatives, of which a person picks one?"""
-    return any(asked.role is ChoiceRole.PICK for asked in approval.choices)
 
 
 def expire(tx: Tx, approval: Approval) -> Approval:
@@ -289,7 +256,7 @@ def abandon(tx: Tx, approval: Approval) -> None:
 
 def decision_of(approval: Approval) -> Decision:
     """What a settled question allows."""
-    ids = [item.device.device_id for item in approval.items]
+    ids = [item.device.device_id for item in approval.items] or [ANSWER]
     match approval.state:
         case ApprovalState.APPROVED:
             vetoed = {

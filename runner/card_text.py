@@ -18,7 +18,7 @@ from connectors.document import (
     visible,
 )
 from connectors.model import Alert, Card, Device
-from runner.approvals import is_pick
+from runner.choices import is_general, is_pick
 from runner.journal import Tx, cases, ledger
 from runner.journal.records import Approval, ApprovalState, Case, ChoiceRole, LedgerRow
 from runner.masking import mask_secrets
@@ -48,6 +48,9 @@ def card(tx: Tx, approval: Approval, mentions: tuple[str, ...]) -> Card:
 
 
 def _question_text(approval: Approval) -> str:
+    if is_general(approval):
+        until = approval.expires_at.strftime("%H:%M UTC") if approval.expires_at else "?"
+        return f"{visible(mask_secrets(approval.reason))} Answer by {until}"
     names = [visible(item.device.hostname) for item in approval.items]
     shown = names[0] if len(names) == 1 else f"{len(names)} devices ({', '.join(names[:5])})"
     if is_pick(approval):
@@ -56,32 +59,59 @@ def _question_text(approval: Approval) -> str:
     return f"{VERB[approval.effect]} {shown}? by {until}"
 
 
-def _is_pick(approval: Approval) -> bool:
-    return any(asked.role is ChoiceRole.PICK for asked in approval.choices)
-
-
 def _card_blocks(tx: Tx, approval: Approval, case: Case, alert: Alert) -> list[Block]:
     blocks: list[Block] = [Heading(text=marked(_question_text(approval), approval.mode))]
     blocks += assessment_blocks(case.assessment)
     if alert.cmdline:
         blocks.append(cmdline_block(alert.cmdline))
     blocks.append(facts_table(case, alert))
-    blocks.append(_device_table([item.device for item in approval.items]))
-    blocks.append(Bullets(items=tuple(f"{i.device.hostname}: {i.proof}" for i in approval.items)))
-    blocks += [Paragraph(text=text) for text in _consequence(tx, approval)]
-    if case.assessment is None or approval.reason != case.assessment.summary:
-        blocks.append(Paragraph(text=f"Reason: {mask_secrets(approval.reason)}"))
+    if not is_general(approval):
+        blocks += _about_devices(tx, approval, case)
     blocks.append(Bullets(items=tuple(_answers(approval))))
     _, head = tx.head()
     ticket = f", ticket {case.ticket.key}" if case.ticket else ""
     blocks.append(
         Paragraph(
-            text=f"Open until {clock_text(approval.expires_at)}. No answer by then is a no: "
-            f"nothing is done. Question {approval.code}, {case.id}{ticket}. Plan "
+            text=f"Open until {clock_text(approval.expires_at)}. {_without_answer(approval)} "
+            f"Question {approval.code}, {case.id}{ticket}. Plan "
             f"{approval.plan_sha256[:16]}, journal head {head}."
         )
     )
     return blocks
+
+
+def _about_devices(tx: Tx, approval: Approval, case: Case) -> list[Block]:
+    proofs = tuple(f"{item.device.hostname}: {item.proof}" for item in approval.items)
+    blocks: list[Block] = [
+        _device_table([item.device for item in approval.items]),
+        Bullets(items=proofs),
+        *(Paragraph(text=text) for text in _consequence(tx, approval)),
+    ]
+    if case.assessment is None or approval.reason != case.assessment.summary:
+        blocks.append(Paragraph(text=f"Reason: {mask_secrets(approval.reason)}"))
+    return blocks
+
+
+def _without_answer(approval: Approval) -> str:
+    """What silence means."""
+    if is_general(approval):
+        return f"No answer by then counts as: {label_of(approval, approval.on_expiry)}."
+    return "No answer by then is a no: nothing is done."
+
+
+def reminder(approval: Approval) -> str:
+    """What the thread is told when half the time has gone."""
+    until = approval.expires_at.strftime("%H:%M UTC") if approval.expires_at else "?"
+    if is_general(approval):
+        label = label_of(approval, approval.on_expiry)
+        return f"Still open: without an answer by {until} it counts as: {label}."
+    return f"Still open: without a yes by {until} nothing is done."
+
+
+def label_of(approval: Approval, answer: str | None) -> str:
+    """What people read for an answer's name."""
+    labels = {asked.choice.name: asked.choice.label for asked in approval.choices}
+    return visible(mask_secrets(labels.get(answer or "", "nothing")))
 
 
 def _consequence(tx: Tx, approval: Approval) -> list[str]:
@@ -115,6 +145,8 @@ def _answers(approval: Approval) -> list[str]:
     lines = []
     for asked in approval.choices:
         meaning = words.get(asked.role, asked.choice.label)
+        if asked.role is ChoiceRole.ANSWER:
+            meaning = f"{label_of(approval, asked.choice.name)} ({need} needed)"
         lines.append(f"react with :{asked.choice.emoji}: → {meaning}")
     return lines
 
@@ -156,6 +188,8 @@ def locked_card(tx: Tx, approval: Approval, asked: Card) -> Card:
 
 def decision_sentence(approval: Approval) -> str:
     """What became of a question, in one sentence."""
+    if is_general(approval):
+        return _answer_sentence(approval)
     names = ", ".join(
         item.device.hostname
         for item in approval.items
@@ -174,3 +208,18 @@ def decision_sentence(approval: Approval) -> str:
         case ApprovalState.VOID:
             return f"VOID at {at}: {approval.why or 'no longer valid'}; nothing is done under it"
     return f"{verb} {names}: open"
+
+
+def _answer_sentence(approval: Approval) -> str:
+    asked = visible(mask_secrets(approval.reason))
+    at = clock_text(approval.decided_at)
+    match approval.state:
+        case ApprovalState.APPROVED:
+            answer = label_of(approval, approval.chosen[0])
+            return f"ANSWERED by {', '.join(approval.decided_by)} at {at}: {asked} {answer}"
+        case ApprovalState.EXPIRED:
+            answer = label_of(approval, approval.on_expiry)
+            return f"EXPIRED at {at}: {asked} Nobody answered, which counts as: {answer}"
+        case ApprovalState.VOID:
+            return f"VOID at {at}: {approval.why or 'no longer valid'}; no answer counts"
+    return f"{asked} open"

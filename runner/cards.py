@@ -275,8 +275,7 @@ class Cards:
             return
         left = approval.expires_at - self._clock.now()
         if left <= timedelta(seconds=approval.expires_s / 2):
-            until = approval.expires_at.strftime("%H:%M UTC")
-            text = f"Still open: without a yes by {until} nothing is done."
+            text = card_text.reminder(approval)
             self._calls.reply(
                 approval, "remind", text, self._accounts(self._config.approvals.mention)
             )

@@ -110,10 +110,18 @@ class Question(Struct, frozen=True, kw_only=True):
     reason: str
     rank: int
     mode: Mode
+    answers: dict[str, str] = {}
+    """For a general question, which is about no device: name → what people read."""
+    on_expiry: str | None = None
+    expires_s: int | None = None
+
+
+ANSWER = "answer"
 
 
 class Decision(Struct, frozen=True, kw_only=True):
-    """What became of a question, by device id.
+    """What became of a question, by device id; for a general one `approved` holds the answer's
+    name, and `refused` and `void` say under `ANSWER` why there is none.
 
     `approved`: may be done under `approval_id`; `refused`: id → why (denied, expired, vetoed);
     `void`: id → why, to be asked again; `held`: cut off already for another case; `waiting`:

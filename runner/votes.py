@@ -113,12 +113,14 @@ def tally(approval: Approval, votes: Sequence[Vote]) -> Outcome | None:
     for vote in votes:
         if vote.counted and vote.person is not None:
             asked = roles[vote.choice]
-            by_role[asked.role].setdefault(asked.device_id, set()).add(vote.person)
+            meant = asked.choice.name if asked.role is ChoiceRole.ANSWER else asked.device_id
+            by_role[asked.role].setdefault(meant, set()).add(vote.person)
     denied = by_role[ChoiceRole.DENY].get(None, set())
     if denied:
         return Outcome(state=ApprovalState.DENIED, by=tuple(sorted(denied)))
-    if by_role[ChoiceRole.PICK]:
-        return _picked(approval, by_role[ChoiceRole.PICK])
+    for role in (ChoiceRole.PICK, ChoiceRole.ANSWER):
+        if by_role[role]:
+            return _picked(approval, by_role[role])
     yes = by_role[ChoiceRole.APPROVE].get(None, set())
     if len(yes) < approval.quorum:
         return None
@@ -136,7 +138,7 @@ def tally(approval: Approval, votes: Sequence[Vote]) -> Outcome | None:
 
 
 def _picked(approval: Approval, picks: Mapping[str | None, set[str]]) -> Outcome | None:
-    """A person who picked two devices has picked none; two devices with a quorum are none."""
+    """A person who picked two has picked none; two with a quorum are none. Devices or answers."""
     often = [person for by in picks.values() for person in by]
     clear = {
         str(device_id): {person for person in by if often.count(person) == 1}

@@ -53,6 +53,7 @@ ROOMS: tuple[tuple[int, str], ...] = (
     (6, "runner/votes.py"),
     (6, "runner/wording.py"),
     (6, "runner/approvals.py"),
+    (6, "runner/choices.py"),
     (6, "runner/arming.py"),
     (6, "runner/audit.py"),
     (6, "runner/guards.py"),

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from connectors.base import Effect
 from connectors.model import Account, Answer, Device
-from runner.approvals import NUMBERS, choices_for
+from runner.choices import NUMBERS, choices_for
 from runner.config import Mode, Person
 from runner.journal.records import Approval, ApprovalItem, ApprovalState, ChoiceRole, Vote
 from runner.votes import Electorate, Outcome, tally, votes_of

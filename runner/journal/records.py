@@ -146,6 +146,8 @@ class ChoiceRole(StrEnum):
     DENY = "deny"
     VETO = "veto"
     PICK = "pick"
+    ANSWER = "answer"
+    """One of a general question's named answers: it allows nothing by itself."""
 
 
 class AskedChoice(Struct, frozen=True, kw_only=True):
@@ -185,6 +187,8 @@ class Approval(Struct, frozen=True, kw_only=True):
     quorum: int
     reason: str
     rank: int
+    on_expiry: str | None = None
+    """The answer that a general question has when nobody answers."""
     mode: Mode
     """In which mode people were asked: a yes in practice is never a yes to act."""
     expires_s: int
@@ -196,7 +200,7 @@ class Approval(Struct, frozen=True, kw_only=True):
     decided_at: datetime | None = None
     decided_by: tuple[str, ...] = ()
     chosen: tuple[str, ...] = ()
-    """Device ids that the decision allows."""
+    """Device ids that the decision allows; or the name of the answer that was given."""
     why: str | None = None
     card: Card | None = None
     message: MessageRef | None = None

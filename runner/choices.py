@@ -1,0 +1,67 @@
+"""What a card offers: the answers that people may give, and which of them is which. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from connectors.model import Choice, Device
+from runner.context import Question
+from runner.journal.records import Approval, AskedChoice, ChoiceRole
+
+NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "keycap_ten")
+YES = Choice(name="approve", emoji="white_check_mark", label="approve")
+NO = Choice(name="deny", emoji="x", label="deny")
+
+
+def choices_of(question: Question, devices: Sequence[Device]) -> tuple[AskedChoice, ...]:
+    """A general question's own answers; for devices, yes, no and the numbers."""
+    if question.answers:
+        return answers_for(question.answers)
+    return choices_for(devices, pick=question.pick)
+
+
+def answers_for(answers: dict[str, str]) -> tuple[AskedChoice, ...]:
+    """A number for each named answer, in the order of the playbook; never a yes or a no."""
+    return tuple(
+        AskedChoice(choice=Choice(name=name, emoji=emoji, label=label), role=ChoiceRole.ANSWER)
+        for emoji, (name, label) in zip(NUMBERS, answers.items(), strict=False)
+    )
+
+
+def choices_for(devices: Sequence[Device], *, pick: bool) -> tuple[AskedChoice, ...]:
+    """What the card offers: yes and no, and a veto for each device of a wave; or, where the
+    identity is open, the candidates and no. Devices past the tenth have no number of their own."""
+    deny = AskedChoice(choice=NO, role=ChoiceRole.DENY)
+    numbered = list(zip(NUMBERS, devices, strict=False))
+    if pick:
+        picks = [
+            _numbered(emoji, device, ChoiceRole.PICK, "isolate this one")
+            for emoji, device in numbered
+        ]
+        return (*picks, deny)
+    approve = AskedChoice(choice=YES, role=ChoiceRole.APPROVE)
+    if len(devices) < 2:
+        return (approve, deny)
+    vetoes = [
+        _numbered(emoji, device, ChoiceRole.VETO, "not this one") for emoji, device in numbered
+    ]
+    return (approve, deny, *vetoes)
+
+
+def _numbered(emoji: str, device: Device, role: ChoiceRole, label: str) -> AskedChoice:
+    choice = Choice(
+        name=f"{role}-{device.device_id}",
+        emoji=emoji,
+        label=f"{label}: {device.hostname}, id {device.device_id}",
+    )
+    return AskedChoice(choice=choice, role=role, device_id=device.device_id)
+
+
+def is_pick(approval: Approval) -> bool:
+    """Were the devices alternatives, of which a person picks one?"""
+    return any(asked.role is ChoiceRole.PICK for asked in approval.choices)
+
+
+def is_general(approval: Approval) -> bool:
+    """Is it about no device, so that an answer sends nothing and allows nothing?"""
+    return any(asked.role is ChoiceRole.ANSWER for asked in approval.choices)
