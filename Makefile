@@ -22,8 +22,8 @@ check: $(VENV)/.installed-test ## formatter, linter, types, architecture fences 
 	$(BIN)/mypy --strict runner connectors
 	$(BIN)/python -m pytest -q tests/test_fences.py tests/test_docs.py tests/test_architecture.py
 
-test: check ## all checks, then the whole suite
-	$(BIN)/python -m pytest -q
+test: check ## all checks, then the whole suite, on every core
+	$(BIN)/python -m pytest -q --numprocesses auto --dist worksteal
 
 bench: $(VENV)/.installed ## triage beside published rules (CORPUS=file.jsonl takes other lines)
 	$(BIN)/python -m bench.triage $(CORPUS)
