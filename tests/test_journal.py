@@ -14,7 +14,7 @@ from textwrap import dedent
 import pytest
 
 from runner.journal import Fenced, Journal, JournalError, schema
-from runner.journal.disk import NETWORK_FILE_SYSTEMS, file_system_of, mounts
+from runner.journal.disk import NETWORK_FILE_SYSTEMS, Mount, _mount, mount_of, mounts, passing
 from tests.fake_clock import FakeClock
 
 ROOT = Path(__file__).parent.parent
@@ -98,11 +98,11 @@ def test_journal_when_its_folder_is_a_file_then_it_is_refused(folder: Path) -> N
 
 
 MOUNTS = [
-    ("/", "ext4"),
-    ("/srv", "nfs4"),
-    ("/srv/local", "xfs"),
-    ("/srv/local/far", "fuse.sshfs"),
-    ("/srvx", "tmpfs"),
+    Mount("/", "ext4"),
+    Mount("/srv", "nfs4"),
+    Mount("/srv/local", "xfs"),
+    Mount("/srv/local/far", "fuse.sshfs"),
+    Mount("/srvx", "tmpfs"),
 ]
 
 
@@ -118,25 +118,83 @@ MOUNTS = [
     ],
 )
 def test_file_system_when_mounts_are_nested_then_the_innermost_counts(path: str, kind: str) -> None:
-    assert file_system_of(Path(path), MOUNTS) == kind
+    assert mount_of(Path(path), MOUNTS).kind == kind
 
 
 def test_file_system_when_one_is_mounted_over_another_then_the_later_counts() -> None:
-    assert file_system_of(Path("/srv/x"), [*MOUNTS, ("/srv", "ext4")]) == "ext4"
+    assert mount_of(Path("/srv/x"), [*MOUNTS, Mount("/srv", "ext4")]).kind == "ext4"
 
 
-@pytest.mark.parametrize("kind", ["nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "ceph"])
-def test_file_system_when_it_is_reached_over_a_network_then_it_is_known_as_such(kind: str) -> None:
-    assert kind in NETWORK_FILE_SYSTEMS
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb3",
+        "9p",
+        "fuse.sshfs",
+        "ceph",
+        "fuse.ceph",
+        "glusterfs",
+        "fuse.glusterfs",
+        "lustre",
+        "beegfs",
+        "afs",
+        "fuse.s3fs",
+        "fuse.gcsfuse",
+        "fuse.rclone",
+        "ocfs2",
+        "gfs2",
+    ],
+)
+def test_journal_on_a_disk_behind_a_network_then_it_is_refused_and_nothing_is_made(
+    folder: Path, kind: str
+) -> None:
+    with pytest.raises(JournalError, match=f"lies on {kind}; the journal needs a local disk"):
+        Journal(folder, FakeClock(), on=[Mount("/", kind)])
+    assert list(folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "overlay", "tmpfs", "zfs", ""])
-def test_file_system_when_it_is_local_or_unknown_then_it_is_taken(kind: str) -> None:
+@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "zfs", ""])
+def test_journal_on_a_local_disk_then_it_is_taken_and_stays(folder: Path, kind: str) -> None:
     assert kind not in NETWORK_FILE_SYSTEMS
+    journal = Journal(folder, FakeClock(), on=[Mount("/", kind)])
+    assert journal.passing is None
+    journal.close()
+
+
+@pytest.mark.parametrize(
+    ("mount", "said"),
+    [
+        (Mount("/", "overlay"), "ends with the container"),
+        (Mount("/", "fuse.fuse-overlayfs"), "ends with the container"),
+        (Mount("/", "tmpfs"), "memory"),
+        (
+            Mount(
+                "/state", "ext4", "/var/lib/kubelet/pods/1/volumes/kubernetes.io~empty-dir/state"
+            ),
+            "ends with its pod",
+        ),
+    ],
+)
+def test_disk_when_it_ends_with_its_container_then_it_is_named(mount: Mount, said: str) -> None:
+    assert said in str(passing(mount))
+
+
+def test_disk_when_it_is_a_claimed_volume_of_a_pod_then_it_stays() -> None:
+    root = "/var/lib/kubelet/pods/1/volumes/kubernetes.io~csi/pvc-1/mount"
+    assert passing(Mount("/state", "ext4", root)) is None
 
 
 def test_mounts_when_the_kernel_tells_them_then_the_root_is_among_them() -> None:
-    assert "/" in dict(mounts())
+    assert "/" in {mount.point for mount in mounts()}
+
+
+def test_mounts_when_a_path_has_a_blank_then_it_is_read_whole() -> None:
+    line = r"36 35 8:1 / /mnt/my\040disk rw,noatime shared:1 master:2 - nfs4 srv:/x rw"
+    assert _mount(line) == Mount("/mnt/my disk", "nfs4", "/")
+    assert _mount("") is None
 
 
 # -- what it finds there ---------------------------------------------------------------------------
@@ -149,7 +207,9 @@ def test_journal_when_written_by_a_newer_version_then_it_is_refused_and_not_touc
     with sqlite3.connect(journal.path) as db:
         db.execute(f"pragma user_version = {schema.VERSION + 1}")
     db.close()
-    assert f"newer Stockade (version {schema.VERSION + 1}); upgrade" in sentence_of(folder)
+    sentence = sentence_of(folder)
+    assert f"newer Stockade (version {schema.VERSION + 1})" in sentence
+    assert f"reads version {schema.VERSION} at most" in sentence
     with sqlite3.connect(journal.path) as db:
         assert db.execute("pragma user_version").fetchone() == (schema.VERSION + 1,)
     db.close()

@@ -6,6 +6,7 @@ The only room that knows how records are kept. A caller opens a transaction (`Jo
 product.
 """
 
-from runner.journal.store import Fenced, Journal, JournalError, Tx
+from runner.journal.faults import JournalError
+from runner.journal.store import Fenced, Journal, Tx
 
 __all__ = ["Fenced", "Journal", "JournalError", "Tx"]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-VERSION = 1
+from collections.abc import Iterator
+from pathlib import Path
+
+VERSION = 2
 
 TABLES = """
 create table meta (key text primary key, value text not null) without rowid;
@@ -10,6 +13,7 @@ create table meta (key text primary key, value text not null) without rowid;
 create table entry (
   seq integer primary key, at text not null, actor text not null, kind text not null,
   refs text not null, payload_sha256 text not null, prev text not null, sha256 text not null);
+create index entry_kind on entry (kind, seq);
 create table payload (seq integer primary key, body text not null);
 
 create table alert (
@@ -66,3 +70,27 @@ create table poll (
   body text not null);
 create index poll_search on poll (search, n);
 """
+
+UPGRADES: tuple[str, ...] = (
+    """
+drop index if exists cases_host;
+create index cases_host on cases (host, last_at);
+create index if not exists run_failed on run (status) where status = 'failed';
+create index if not exists step_held_up on step (scope)
+  where error is not null and ended_at is null;
+create index entry_kind on entry (kind, seq);
+""",
+)
+"""What makes version n + 1 out of version n, in order."""
+
+
+def statements(text: str) -> Iterator[str]:
+    """One at a time: together they would end the transaction that they are in."""
+    return (one for one in text.split(";") if one.strip())
+
+
+def too_new(path: Path, version: int) -> str:
+    return (
+        f"{path}: was written by a newer Stockade (version {version}); this one reads version "
+        f"{VERSION} at most: upgrade"
+    )

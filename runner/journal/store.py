@@ -6,28 +6,27 @@ nothing.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 import msgspec
 
 from connectors.model import Clock
 from runner.journal import schema
-from runner.journal.disk import NETWORK_FILE_SYSTEMS, file_system_of, mounts
+from runner.journal.disk import Mount, mounts, passing
+from runner.journal.faults import JournalError, fault_of
 from runner.journal.noted_head import read_head, write_head
+from runner.journal.opening import connect, prepare_folder, version_of
+from runner.journal.owner import hold, is_held
 
 GENESIS = "0" * 64
-
-
-class JournalError(Exception):
-    """The journal cannot be used. The text is one sentence: what, where, how to mend it."""
 
 
 class Fenced(Exception):
@@ -103,7 +102,7 @@ class Journal:
     """One file in one state folder on one local disk.
 
     Reading and small commands need no ownership. A runner calls `own()` first; from then on each
-    write checks that nobody took over (`Fenced`).
+    write checks that nobody took over (`Fenced`). `on`: what is mounted (None: as the kernel says).
     """
 
     def __init__(
@@ -113,6 +112,7 @@ class Journal:
         *,
         actor: str = "runner",
         on_commit: Callable[[], None] | None = None,
+        on: list[Mount] | None = None,
     ) -> None:
         self.state_dir = state_dir
         self.path = state_dir / "journal.db"
@@ -121,63 +121,60 @@ class Journal:
         self._on_commit = on_commit
         self._epoch: int | None = None
         self._lock_fd: int | None = None
-        self._prepare_folder()
-        self._db = self._connect()
+        self.passing = passing(prepare_folder(state_dir, mounts() if on is None else on))
+        """What the folder's disk is, when it ends with the container or the machine."""
+        self._db = connect(self.path)
+        self._turn = RLock()
         try:
             self._migrate()
         except sqlite3.DatabaseError as error:
-            raise JournalError(f"{self.path}: {error}; restore it from a backup") from None
+            raise fault_of(self.path, error) from None
 
     # -- opening -----------------------------------------------------------------------------------
 
-    def _prepare_folder(self) -> None:
-        try:
-            self.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            mode = self.state_dir.stat().st_mode & 0o777
-        except OSError as error:
-            raise JournalError(
-                f"{self.state_dir}: {error.strerror}; name another state_dir"
-            ) from None
-        if mode & 0o077:
-            raise JournalError(
-                f"{self.state_dir}: others may read it (mode {mode:o}); run chmod 700 on it"
-            )
-        kind = file_system_of(self.state_dir, mounts())
-        if kind in NETWORK_FILE_SYSTEMS:
-            raise JournalError(f"{self.state_dir}: lies on {kind}; the journal needs a local disk")
-
-    def _connect(self) -> sqlite3.Connection:
-        try:
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
-            db = sqlite3.connect(
-                self.path, timeout=30, isolation_level=None, check_same_thread=False
-            )
-            db.execute("pragma journal_mode = wal")
-            db.execute("pragma synchronous = full")
-        except (OSError, sqlite3.Error) as error:
-            text = f"{self.path}: cannot be opened: {error}; restore it from a backup"
-            raise JournalError(text) from None
-        return db
-
     def _migrate(self) -> None:
-        if self._version() == schema.VERSION:
-            return
+        """Make the tables, or bring older ones up to date. Errors: `JournalError`."""
+        version = version_of(self._db)
+        if version > schema.VERSION:
+            raise JournalError(schema.too_new(self.path, version))
+        if version == 0:
+            self._create()
+        elif version < schema.VERSION:
+            self._upgrade(version)
+
+    def _create(self) -> None:
         with self._transaction("immediate") as tx:
-            version = self._version()
-            if version > schema.VERSION:
-                raise JournalError(
-                    f"{self.path}: was written by a newer Stockade (version {version}); upgrade"
-                )
-            if version == 0:
-                for statement in schema.TABLES.split(";"):
-                    if statement.strip():
-                        tx.db.execute(statement)
+            # Another process may have been first.
+            if version_of(tx.db) == 0:
+                for statement in schema.statements(schema.TABLES):
+                    tx.db.execute(statement)
                 tx.db.execute(f"pragma user_version = {schema.VERSION:d}")
                 tx.set_meta("epoch", "0")
                 tx.entry("journal_created", {})
 
-    def _version(self) -> int:
-        return int(self._db.execute("pragma user_version").fetchone()[0])
+    def _upgrade(self, version: int) -> None:
+        # Imported here: it is needed once in the life of a version.
+        from runner.journal import upgrade
+
+        lock = hold(self.state_dir)
+        if lock is None:
+            raise JournalError(
+                f"{self.path}: is of version {version}, and a runner is at work on it; stop that "
+                f"one, then start this Stockade, which brings it to version {schema.VERSION}"
+            )
+        try:
+            if version_of(self._db) != version:
+                return
+            copy = upgrade.keep_copy(self._db, self.path, version, self._clock.now())
+            try:
+                with self._transaction("immediate") as tx:
+                    upgrade.apply(tx.db, version)
+                    facts = {"from": version, "to": schema.VERSION, "copy": copy.name}
+                    tx.entry("journal_upgraded", {}, facts)
+            except JournalError as fault:
+                raise upgrade.failed(self.path, version, fault, copy) from None
+        finally:
+            os.close(lock)
 
     # -- ownership ---------------------------------------------------------------------------------
 
@@ -189,23 +186,9 @@ class Journal:
         """
         if self._lock_fd is not None:
             return True
-        path = self.state_dir / "runner.lock"
-        while True:
-            try:
-                fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            except OSError as error:
-                raise JournalError(f"{path}: cannot be opened: {error.strerror}") from None
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(fd)
-                return False
-            # Somebody may have unlinked the file between open and lock: then this lock is nobody's.
-            with suppress(FileNotFoundError):
-                if path.stat().st_ino == os.fstat(fd).st_ino:
-                    break
-            os.close(fd)
-        self._lock_fd = fd
+        self._lock_fd = hold(self.state_dir)
+        if self._lock_fd is None:
+            return False
         with self._transaction("immediate") as tx:
             self._epoch = int(tx.meta("epoch") or 0) + 1
             tx.set_meta("epoch", str(self._epoch))
@@ -222,17 +205,7 @@ class Journal:
         """True when some process, this one or another, is the runner now."""
         if self._lock_fd is not None:
             return True
-        try:
-            fd = os.open(self.state_dir / "runner.lock", os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return False
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(fd)
-        return False
+        return is_held(self.state_dir)
 
     def close(self) -> None:
         self.disown()
@@ -259,26 +232,31 @@ class Journal:
     @contextmanager
     def _transaction(self, kind: str, actor: str | None = None) -> Iterator[Tx]:
         try:
-            self._db.execute(f"begin {kind}")
-            try:
-                yield Tx(self._db, self._clock, actor or self._actor)
-            except BaseException:
-                # On a full disk SQLite has rolled back by itself, and asking again would hide why.
-                if self._db.in_transaction:
-                    self._db.execute("rollback")
-                raise
-            self._db.execute("commit")
+            # One connection for all threads of a runner: a transaction is one thread's at a time.
+            with self._turn:
+                self._db.execute(f"begin {kind}")
+                try:
+                    yield Tx(self._db, self._clock, actor or self._actor)
+                    self._db.execute("commit")
+                finally:
+                    # On a full disk SQLite has rolled back by itself, and asking again would hide
+                    # why.
+                    if self._db.in_transaction:
+                        self._db.execute("rollback")
         except sqlite3.OperationalError as error:
-            if self._db.in_transaction:
-                self._db.execute("rollback")
-            raise JournalError(
-                f"{self.path}: {error}; nothing was written. Look at disk space and permissions"
-            ) from None
+            raise fault_of(self.path, error) from None
         except sqlite3.DatabaseError as error:
             # Its subclasses, the one above apart, are faults of the program and stay what they are.
             if type(error) is not sqlite3.DatabaseError:
                 raise
-            raise JournalError(f"{self.path}: {error}; restore it from a backup") from None
+            raise fault_of(self.path, error) from None
+
+    def copy_to(self, target: Path) -> None:
+        """A whole copy of the journal as it stands, also while a runner works. Errors:
+        `JournalError`; a file that is there already is never overwritten."""
+        from runner.journal.copies import copy_into
+
+        copy_into(self._db, target)
 
     # -- the chain ---------------------------------------------------------------------------------
 
