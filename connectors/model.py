@@ -115,13 +115,16 @@ class Observable(Struct, frozen=True, kw_only=True):
 
 
 class Assessment(Struct, frozen=True, kw_only=True):
-    """The machine's judgement of one alert."""
+    """The machine's judgement of one alert. `is_corroborated`: an event of the same process shows
+    what it did. `suppression`: by which entry of the suppressions file it was made benign."""
 
     assessment: AssessmentKind
     score: int
     summary: str
     reasons: tuple[Reason, ...]
     indicators: tuple[Observable, ...] = ()
+    is_corroborated: bool = False
+    suppression: str | None = None
 
 
 class DeviceKind(StrEnum):

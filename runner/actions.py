@@ -28,6 +28,7 @@ from runner.origin_hunt import hunt_origin
 from runner.plan import Plan
 from runner.scoping import devices_of, limit_of
 from runner.spread_hunt import hunt_spread
+from runner.suppressing import suppress_in_case
 from runner.telling import comment_ticket, create_ticket, post_message
 from runner.wmic import assess
 from runner.work import Work, read
@@ -67,6 +68,7 @@ async def assess_wmic(work: Work) -> Any:
         judged = assess(work.ctx.alert)
         with work.bench.journal.write() as tx:
             case = cases.read(tx, work.ctx.run.case_id)
+            judged = suppress_in_case(tx, work.bench.config, case, work.ctx.alert, judged)
             cases.save(tx, msgspec.structs.replace(case, assessment=judged))
         return judged
 

@@ -78,6 +78,7 @@ class _Rules:
             hunts=self._hunts(),
             heartbeat_url=self._heartbeat(),
             playbook_dir=self._playbook_dir(),
+            suppressions_file=self._suppressions_file(),
             warnings=tuple(self._reading.warnings),
         )
 
@@ -252,6 +253,10 @@ class _Rules:
             lookback_s=shape.lookback_s,
             fields=_fields(shape.fields),
         )
+
+    def _suppressions_file(self) -> Path | None:
+        text = self._reading.shape.suppressions_file
+        return None if text is None else self._reading.path(text, ("suppressions_file",))
 
     def _playbook_dir(self) -> Path | None:
         text = self._reading.shape.playbook_dir

@@ -145,3 +145,4 @@ class ConfigShape(Shape, frozen=True, kw_only=True):
     hunts: HuntsShape = HuntsShape()
     heartbeat_url: SecretShape | None = None
     playbook_dir: Text | None = None
+    suppressions_file: Text | None = None

@@ -67,7 +67,7 @@ class Routing:
             return Admission.KNOWN
         key = case_key(alert)
         known = cases.open_case_with_key(tx, key)
-        if known is not None:
+        if known is not None and not _is_suppressed(known):
             number = cases.add_alert(tx, alert, known.id)
             cases.add_repeat(tx, known)
             if _was_only_observed(tx, known, number):
@@ -80,6 +80,12 @@ class Routing:
         cases.add_alert(tx, alert, case.id)
         start_run(tx, case.id, alert.id, self.playbook(search.playbook))
         return Admission.NEW
+
+
+def _is_suppressed(case: Case) -> bool:
+    """Such a case takes no repeats: they are repeats by host and line, and the suppression goes by
+    more. Each alert is judged by itself, so that its end and its narrowness hold."""
+    return case.assessment is not None and case.assessment.suppression is not None
 
 
 def _was_only_observed(tx: Tx, case: Case, number: int) -> bool:

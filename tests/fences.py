@@ -66,6 +66,8 @@ ROOMS: tuple[tuple[int, str], ...] = (
     (6, "runner/playbook_shapes.py"),
     (6, "runner/playbook_steps.py"),
     (6, "runner/wmic/*"),
+    (6, "runner/suppressing.py"),
+    (6, "runner/suppression_file.py"),
     (7, "runner/actions.py"),
     (7, "runner/card_text.py"),
     (7, "runner/isolation.py"),

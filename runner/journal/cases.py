@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
+from msgspec import Struct
 
 from connectors.model import Alert
 from runner.journal.records import Case, CaseStatus
-from runner.journal.store import Tx
+from runner.journal.store import Tx, instant
 
 REPEAT_WINDOW = timedelta(hours=24)
 """A case takes repeats until this long without one."""
 MOST_LINKS = 20
 """A case names so many others on its host at most, the newest: a flood on one machine must not cost
 the square of its size."""
+
+
+class Suppressed(Struct, frozen=True, kw_only=True):
+    """How often a suppression was met, in alerts, and when last."""
+
+    hits: int
+    last_at: datetime | None
 
 
 def knows_alert(tx: Tx, alert_id: str) -> bool:
@@ -53,6 +61,23 @@ def users_of(tx: Tx, case_id: str) -> set[str]:
     rows = tx.all("select body from alert where case_id = ? order by n limit 1000", case_id)
     users = (msgspec.json.decode(row[0], type=Alert).user for row in rows)
     return {user for user in users if user is not None}
+
+
+def alerts_of(tx: Tx, case_id: str, limit: int) -> list[Alert]:
+    """The first alerts of a case, oldest first."""
+    rows = tx.all("select body from alert where case_id = ? order by n limit ?", case_id, limit)
+    return [msgspec.json.decode(row[0], type=Alert) for row in rows]
+
+
+def suppressed(tx: Tx) -> dict[str, Suppressed]:
+    """Suppression → what it made benign. It is read off the cases, so that nothing can count an
+    alert twice."""
+    rows = tx.all(
+        "select json_extract(body, '$.assessment.suppression') as suppression,"
+        " sum(json_extract(body, '$.alert_count')), max(last_at) from cases"
+        " group by 1"
+    )
+    return {row[0]: Suppressed(hits=row[1], last_at=instant(row[2])) for row in rows if row[0]}
 
 
 def open_case_with_key(tx: Tx, key: str) -> Case | None:

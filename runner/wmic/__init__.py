@@ -16,10 +16,15 @@ from runner.wmic.mermaid import mermaid_text
 from runner.wmic.origin import Ask, Hop, Start, Trace, Wanted, trace
 from runner.wmic.picture import svg_picture
 from runner.wmic.places import Confidence, Places
+from runner.wmic.shape import Shape, shape_of
 from runner.wmic.spread import is_selective, spread_of
+from runner.wmic.starter import full_path, starter_of
+from runner.wmic.weighing import LEAST
+from runner.wmic.words import ascii_lower
 
 __all__ = [
     "ACTED",
+    "LEAST",
     "Ask",
     "Command",
     "Confidence",
@@ -34,6 +39,7 @@ __all__ = [
     "RawEvent",
     "Seed",
     "Seen",
+    "Shape",
     "Spread",
     "Start",
     "Subject",
@@ -41,17 +47,21 @@ __all__ = [
     "TriageContext",
     "Verb",
     "Wanted",
+    "ascii_lower",
     "assess",
     "assess_line",
     "blind_spots",
     "build_graph",
     "context_of",
+    "full_path",
     "graph_json",
     "is_selective",
     "mermaid_text",
     "parse",
     "read_events",
+    "shape_of",
     "spread_of",
+    "starter_of",
     "svg_picture",
     "trace",
 ]

@@ -44,7 +44,7 @@ _KNOWN_PARENTS = re.compile(
     re.IGNORECASE,
 )
 _SHELL_TRICKS = re.compile(r"\w\^\w|%\w+:~\d|\bset\s+\w+=.*&&.*\bcall\b|/v:on", re.IGNORECASE)
-_OWN_PLACE = re.compile(
+OWN_PLACE = re.compile(
     r"(?:[a-z]:\\windows|%(?:windir|systemroot)%)\\(?:system32|syswow64|sysnative)\\wbem"
     r"\\wmic(?:\.exe)?",
     re.IGNORECASE,
@@ -110,7 +110,7 @@ def program(context: TriageContext, command: Command) -> Iterable[Contribution]:
         if command.is_renamed:
             text = f"The program is not called wmic: {shown(command.program)}."
             yield _said(30, text, context.event)
-    elif "\\" in path and not _OWN_PLACE.fullmatch(path):
+    elif "\\" in path and not OWN_PLACE.fullmatch(path):
         text = f"This wmic does not lie where Windows keeps it: {shown(command.program)}."
         yield _said(30, text, context.event)
 

@@ -25,7 +25,7 @@ _HIDDEN = re.compile(
     r"\s-e(?:nc|ncodedcommand|c)?\s|frombase64|\biex\b|downloadstring|https?:|\\\\|ntds",
     re.IGNORECASE,
 )
-_LIKE_A_SWITCH = re.compile(r"\W*".join("format") + r"\W*:", re.IGNORECASE)
+LIKE_A_SWITCH = re.compile(r"\W*".join("format") + r"\W*:", re.IGNORECASE)
 _REMOTE_VALUE = re.compile(r":\s*(?:[a-z][a-z0-9+.-]{1,31}:[\\/]{2}|\\\\(?!\.))", re.IGNORECASE)
 
 
@@ -66,7 +66,7 @@ def _without_format(command: Command, cmdline: str) -> Finding:
     if command.is_remote:
         text = "The line has no format switch; it reads from other machines, which is not judged."
         return Finding(kind=AssessmentKind.UNKNOWN, text=text)
-    if _LIKE_A_SWITCH.search(cmdline):
+    if LIKE_A_SWITCH.search(cmdline):
         text = "Something like a format switch stands where the grammar has none."
         return Finding(kind=AssessmentKind.UNKNOWN, text=text)
     text = "The line has no format switch, so it names no stylesheet; it only reads."

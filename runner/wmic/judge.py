@@ -98,6 +98,7 @@ def _assess(cmdline: str | None, context: TriageContext, event: str | None) -> A
         summary=f"{worst.text} {gravest.text}" if gravest and is_raised else worst.text,
         reasons=tuple(reasons),
         indicators=tuple(dict.fromkeys(seen for found in findings for seen in found.indicators)),
+        is_corroborated=any(item.corroborates and item.weight > 0 for item in around),
     )
 
 

@@ -37,6 +37,12 @@ def location_of(path: str) -> tuple[Contribution, ...]:
     return tuple(item for item in found if item is not None)
 
 
+def is_open_to_users(path: str) -> bool:
+    """May somebody who is no administrator write the file, or does its path hide where it is?"""
+    found = _folder(path)
+    return found is not None and found.weight > 0
+
+
 def _folder(path: str) -> Contribution | None:
     wbem = _WBEM.search(path)
     if wbem and _UP.search(path, wbem.end()):

@@ -6,6 +6,7 @@ It gives no word a meaning. One pass, linear in the length of the line.
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Sequence
 
 from msgspec import Struct
@@ -15,6 +16,7 @@ from runner.wmic.parser import BLANKS, DASHES, QUOTES, FormatSwitch, quoted_span
 _BLANK = re.compile(f"[{BLANKS}]")
 _DASH_SET = frozenset(DASHES) - {"\\"}
 _UNQUOTED = str.maketrans("", "", QUOTES)
+_ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _SWITCH = re.compile(
     rf"[{DASHES}]\s*(?P<name>[a-z_]+|\?)\s*(?P<rest>:.*)?", re.IGNORECASE | re.ASCII | re.DOTALL
 )
@@ -22,6 +24,11 @@ _SWITCH = re.compile(
 
 MOST_WORDS = 1500
 """No honest line has so many; what comes after them is left unread."""
+
+
+def ascii_lower(text: str) -> str:
+    """For comparing: other letters that fold to the same one name other files and accounts."""
+    return text.translate(_ASCII_LOWER)
 
 
 class Word(Struct, frozen=True):
