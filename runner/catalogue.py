@@ -11,6 +11,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from connectors.base import Effect
+from connectors.model import AssessmentKind
 
 
 class ValueType(StrEnum):
@@ -28,6 +29,17 @@ class ValueType(StrEnum):
     """A list of such targets."""
 
 
+def fits(value: object, wanted: ValueType) -> bool:
+    """Is a value of the type at all? What an alert or a device holds is judged where it is used."""
+    if wanted in (ValueType.TEXT, ValueType.BOOLEAN):
+        return isinstance(value, str if wanted is ValueType.TEXT else bool)
+    if wanted is ValueType.NUMBER:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if wanted in (ValueType.LIST, ValueType.TARGETS):
+        return isinstance(value, list | tuple)
+    return isinstance(value, dict)
+
+
 class Input(Struct, frozen=True, kw_only=True):
     type: ValueType
     required: bool = True
@@ -43,6 +55,8 @@ class ActionSpec(Struct, frozen=True, kw_only=True):
     outputs: dict[str, ValueType]
     takes_targets: bool = False
     inverse: str | None = None
+    words: dict[str, tuple[str, ...]] = {}
+    """Outputs that are one of so many texts, and which."""
 
 
 _TEXT = Input(type=ValueType.TEXT)
@@ -68,6 +82,7 @@ CATALOGUE: dict[str, ActionSpec] = {
                 "reasons": ValueType.LIST,
                 "indicators": ValueType.LIST,
             },
+            words={"assessment": tuple(kind.value for kind in AssessmentKind)},
         ),
         ActionSpec(
             name="edr.find_host",

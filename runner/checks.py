@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 
 from connectors.errors import ConnectorError
 from connectors.model import CheckResult
 from runner import arming
+from runner.bundle import neighbours
 from runner.catalogue import CATALOGUE
-from runner.config import Config, Mode
+from runner.config import Config, Mode, SearchConfig
 from runner.effects import plain
 from runner.journal import Journal
 from runner.lint import lint_text
-from runner.playbook import find_playbook, shipped_playbooks
+from runner.loading import load_bundle, missing_input
+from runner.playbook import PlaybookFaults, shipped_playbooks
 from runner.protected import read_protected
 from runner.result import Result
 from runner.service import Service
+from runner.suppression_file import read_suppressions
+from runner.suppression_use import ended
 from runner.yaml_reader import Fault
 
 
@@ -31,6 +36,7 @@ def check(service: Service) -> Result:
         found += _connector(service, role)
     found += _protection(service)
     found += _standing(service.journal, config)
+    found += _suppressions(config, service.clock.now().date())
     lines = [f"{'ok  ' if one.ok else 'BAD '} {one.what}" + _mend(one) for one in found]
     is_good = all(one.ok for one in found)
     return Result(code=0 if is_good else 1, data=plain(found), text="\n".join(lines))
@@ -56,20 +62,26 @@ def _playbooks(config: Config) -> list[CheckResult]:
     results = []
     for search in config.searches.values():
         what = f"playbook {search.playbook}"
-        try:
-            text, file = find_playbook(search.playbook, config.playbook_dir)
-        except KeyError:
-            mend = f"search {search.name} names it, and it is nowhere; look at playbook_dir"
-            results.append(CheckResult(what=what, ok=False, mend=mend))
-            continue
-        faults = lint_text(text, file, CATALOGUE)
+        faults = _faults_of(search, config)
         if not faults:
             results.append(CheckResult(what=what, ok=True))
-        results += [CheckResult(what=what, ok=False, mend=str(fault)) for fault in faults]
+        results += [CheckResult(what=what, ok=False, mend=fault) for fault in faults]
     return results
 
 
 def _protection(service: Service) -> list[CheckResult]:
+def _faults_of(search: SearchConfig, config: Config) -> list[str]:
+    """Why no hit of the search could start its playbook."""
+    try:
+        bundle = load_bundle(search.playbook, neighbours(config.playbook_dir), CATALOGUE)
+    except KeyError:
+        return [f"search {search.name} names it, and it is nowhere; look at playbook_dir"]
+    except PlaybookFaults as refused:
+        return [str(fault) for fault in refused.faults]
+    missing = missing_input(bundle)
+    return [] if missing is None else [f"it needs the input `{missing}`, and a hit gives none"]
+
+
     config = service.config
     protected = read_protected(config.guards.protected_file)
     if config.mode is Mode.OBSERVE and config.guards.protected_file is None:
@@ -103,7 +115,8 @@ def lint_files(paths: Sequence[Path]) -> Result:
     count = len(texts)
     for file, path in texts.items():
         try:
-            faults += lint_text(path.read_text(encoding="utf-8"), file, CATALOGUE)
+            find = neighbours(path.parent)
+            faults += lint_text(path.read_text(encoding="utf-8"), file, CATALOGUE, find)
         except (OSError, UnicodeDecodeError) as error:
             why = getattr(error, "strerror", None) or "is not UTF-8 text"
             faults.append(
@@ -113,7 +126,7 @@ def lint_files(paths: Sequence[Path]) -> Result:
         shipped = shipped_playbooks()
         count = len(shipped)
         for name, text in shipped.items():
-            faults += lint_text(text, f"{name} (shipped)", CATALOGUE)
+            faults += lint_text(text, f"{name} (shipped)", CATALOGUE, neighbours(None))
     lines = [str(fault) for fault in faults] or [f"{count} playbook(s), no findings"]
     data = {"playbooks": count, "findings": [plain(fault) for fault in faults]}
     return Result(code=1 if faults else 0, data=data, text="\n".join(lines))

@@ -7,6 +7,7 @@ import msgspec
 from connectors.errors import ConnectorError
 from runner import arming
 from runner.audit import verify
+from runner.bundle import neighbours
 from runner.catalogue import CATALOGUE
 from runner.config import Config, Mode
 from runner.context import Target
@@ -14,22 +15,15 @@ from runner.effects import plain
 from runner.hostname import is_same_host
 from runner.journal import Journal, Tx, cases, ledger, runs
 from runner.journal.records import LIVE, LedgerRow
-from runner.playbook import read_playbook
+from runner.loading import load_bundle
 from runner.protected import read_protected
 from runner.resolve import Said, find_parked, resolve
 from runner.result import Result
 from runner.routing import start_run
 from runner.service import Service
 
-RELEASE = """\
-playbook: release-host
-description: A person asked on the command line to let an isolated device back on the network.
-steps:
-  - id: release
-    do: edr.release_host
-    targets: ["{{ inputs.target }}"]
-    with: {reason: "{{ inputs.reason }}"}
-"""
+RELEASE = "release-host"
+"""The shipped playbook that `release` starts; a folder of playbooks never replaces it."""
 
 
 def arm(service: Service, actor: str, reason: str) -> Result:
@@ -121,13 +115,20 @@ def _asked_already(tx: Tx, row: LedgerRow, holder: str, *, is_whole: bool) -> st
 def _start_release(
     tx: Tx, row: LedgerRow, holder: str, reason: str, by: str, case_id: str | None
 ) -> str:
-    playbook = read_playbook(RELEASE, "release-host (built in)", CATALOGUE)
+    bundle = load_bundle(RELEASE, neighbours(None), CATALOGUE)
     case = cases.read(tx, holder)
     generation = 1 + len(runs.of_case(tx, holder))
-    run = start_run(tx, holder, case.alert_id, playbook, generation=generation, requested_by=by)
     target = Target(proved=True, proof=f"it was isolated under {holder}", devices=(row.device,))
     inputs = {"target": plain(target), "reason": reason, "is_whole": case_id is None}
-    runs.save(tx, msgspec.structs.replace(run, inputs=inputs))
+    run = start_run(
+        tx,
+        holder,
+        case.alert_id,
+        bundle,
+        generation=generation,
+        requested_by=by,
+        inputs=inputs,
+    )
     return run.id
 
 

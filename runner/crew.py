@@ -10,6 +10,7 @@ from typing import Any
 
 from connectors.model import Clock
 from runner.actions import act
+from runner.bundle import Bundle, read_bundle
 from runner.cards import Cards
 from runner.catalogue import CATALOGUE
 from runner.config import Config
@@ -20,7 +21,7 @@ from runner.engine import Engine, RunContext
 from runner.followup import FollowUp
 from runner.interpreter import play
 from runner.journal import Journal, cases, runs
-from runner.playbook import Do, Playbook, read_playbook
+from runner.playbook_steps import Do
 from runner.roles import Roles
 from runner.work import Bench, Work
 
@@ -49,7 +50,7 @@ class Crew:
             roles=roles,
             containment=Containment(journal, config, roles),
         )
-        self._bundles: dict[str, Playbook] = {}
+        self._bundles: dict[str, Bundle] = {}
 
     def _play(self, ctx: RunContext) -> Coroutine[Any, Any, str]:
         with self._journal.read() as tx:
@@ -57,8 +58,9 @@ class Crew:
         names = {
             "alert": plain(ctx.alert),
             "case": {"id": case.id, "host": case.host, "search": case.search},
-            "inputs": ctx.run.inputs,
         }
+
+        bundle = self._bundle(ctx.run.bundle_sha256, ctx.run.playbook)
 
         async def do(step: Do, path: str, inputs: dict[str, Any], targets: Any) -> Any:
             return await act(
@@ -72,11 +74,11 @@ class Crew:
                 )
             )
 
-        return play(ctx, self._bundle(ctx.run.bundle_sha256, ctx.run.playbook), names, do)
+        return play(ctx, bundle, names, ctx.run.inputs, do)
 
-    def _bundle(self, sha256: str, name: str) -> Playbook:
+    def _bundle(self, sha256: str, name: str) -> Bundle:
         if sha256 not in self._bundles:
             with self._journal.read() as tx:
                 text = runs.bundle(tx, sha256)
-            self._bundles[sha256] = read_playbook(text, f"{name} (pinned)", CATALOGUE)
+            self._bundles[sha256] = read_bundle(text, name, CATALOGUE)
         return self._bundles[sha256]

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from runner.config_shapes import ConfigShape
+from runner.playbook_reader import BLOCK_KEYS, BRANCH_KEYS
 from runner.playbook_shapes import STEP_SHAPES, PlaybookShape
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -28,7 +29,7 @@ def playbook_schema() -> dict[str, Any]:
     refs, defs = msgspec.json.schema_components(shapes, ref_template="#/$defs/{name}")
     for definition in defs.values():
         for key, spec in definition.get("properties", {}).items():
-            if key in ("steps", "then", "else", "on_error", "parallel"):
+            if key in (*BLOCK_KEYS, *BRANCH_KEYS):
                 _fill(spec)
     defs["Step"] = {
         "type": "object",

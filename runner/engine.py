@@ -20,6 +20,7 @@ from runner.arming import standing_for
 from runner.config import Config, Mode
 from runner.context import Call, Decision, NotYet, Question, StepFailed, Suspended, merged
 from runner.effects import Effects, plain, wait_after
+from runner.frame import Stopped
 from runner.journal import Journal, approvals, cases, runs
 from runner.journal.records import (
     ApprovalState,
@@ -31,7 +32,6 @@ from runner.journal.records import (
     StepResult,
     StepStatus,
 )
-from runner.steps import Stopped
 
 SHARED_QUESTION_S = 15.0
 """How often a run looks whether another run's question about the same device is settled."""

@@ -37,6 +37,24 @@ def evaluate(node: nodes.Node, scope: Scope) -> object:
     return _EVALUATE[type(node)](node, scope)
 
 
+def truth(node: nodes.Node, scope: Scope) -> bool | None:
+    """A condition's truth where some names are open: None, unless what is known decides it."""
+    if isinstance(node, nodes.And | nodes.Or):
+        decides = isinstance(node, nodes.Or)
+        sides = (truth(node.left, scope), truth(node.right, scope))
+        if decides in sides:
+            return decides
+        return None if None in sides else not decides
+    if isinstance(node, nodes.Not):
+        inner = truth(node.node, scope)
+        return None if inner is None else not inner
+    try:
+        value = evaluate(node, scope)
+    except Refused:
+        return None
+    return value if isinstance(value, bool) else None
+
+
 def check(node: nodes.Node, depth: int = 0) -> None:
     """Refuse whatever the tables do not know, before anything is evaluated. Errors: `Refused`."""
     if depth > MAX_DEPTH:

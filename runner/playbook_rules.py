@@ -1,6 +1,6 @@
-"""What an action's effect allows a step to say: targets, retry, approval.
+"""What a step may say beyond its shape: conditions, loops, questions; targets, retry, approval.
 
-One function a rule; `runner/playbook.py` calls them for each action that the catalogue knows.
+One function a rule; `runner/playbook_reader.py` calls them for each step.
 """
 
 from __future__ import annotations
@@ -10,8 +10,19 @@ from collections.abc import Callable, Collection
 from msgspec import UnsetType
 
 from connectors.base import Effect
-from runner.catalogue import ActionSpec
-from runner.playbook_shapes import DoShape
+from runner.catalogue import ActionSpec, ValueType, fits
+from runner.playbook_shapes import (
+    AskShape,
+    DoShape,
+    ForEachShape,
+    IfShape,
+    InputShape,
+    PlaybookShape,
+    RepeatShape,
+    RunShape,
+    StepShape,
+    SwitchShape,
+)
 from runner.yaml_reader import Path
 
 Add = Callable[[Path, str, str, str], None]
@@ -22,6 +33,79 @@ def named(path: Path) -> str:
     """A path as people write it: `steps[2].then[0]`, counted from 1."""
     parts = [f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in path]
     return "".join(parts).removeprefix(".")
+
+
+def check_file(shape: PlaybookShape, add: Add) -> None:
+    """Report what is wrong with the declared inputs."""
+    for name, declared in shape.inputs.items():
+        if not isinstance(declared.default, UnsetType):
+            _default(declared, ("inputs", name, "default"), add)
+
+
+def _default(declared: InputShape, where: Path, add: Add) -> None:
+    """A default is a plain value of the type, and never a device: devices are found."""
+    value, wanted = declared.default, declared.type
+    is_device = wanted in (ValueType.TARGET, ValueType.ALERT) or (
+        wanted is ValueType.TARGETS and value != []
+    )
+    if declared.required is True:
+        add(where, f"{named(where)} has no use: the input is required", "Remove one.", "default")
+    elif is_device:
+        text = f"{named(where)} would be a device or an alert"
+        add(where, text, "Leave the default out; for targets, [] is one.", "default")
+    elif not fits(value, wanted):
+        add(where, f"{named(where)} must be of type {wanted.value}", "Write one.", "default")
+    elif "{{" in str(value):
+        add(where, f"{named(where)} holds an expression", "Write a plain value.", "default")
+
+
+def check_step(shape: StepShape, path: Path, own_name: str | None, add: Add) -> None:
+    """Report what a kind of step may not say. `own_name` is the playbook's."""
+    _expression(shape.when, (*path, "when"), add)
+    match shape:
+        case IfShape():
+            _expression(shape.if_, (*path, "if"), add)
+        case SwitchShape():
+            _expression(shape.switch, (*path, "switch"), add)
+            _cases(shape, path, add)
+        case ForEachShape():
+            _expression(shape.for_each, (*path, "for_each"), add)
+        case RepeatShape():
+            _expression(shape.until, (*path, "until"), add)
+        case AskShape():
+            _ask(shape, path, add)
+        case RunShape() if shape.run == own_name:
+            text = f"{named(path)} runs its own playbook, `{shape.run}`, for ever"
+            add((*path, "run"), text, "Use repeat, or another playbook.", "run")
+
+
+def _expression(value: object, path: Path, add: Add) -> None:
+    """Where a text stands for what an expression gives, it must be one."""
+    if not isinstance(value, str):
+        return
+    text = value.strip()
+    if not (text.startswith("{{") and text.endswith("}}")):
+        what = f"{named(path)} is a text, not an expression"
+        mend = 'Write "{{ an expression }}"; for a condition, also true or false.'
+        add(path, what, mend, "condition")
+
+
+def _cases(shape: SwitchShape, path: Path, add: Add) -> None:
+    for value in shape.cases:
+        if "{{" in value:
+            text = f"{named(path)} has a case that is an expression"
+            add((*path, "cases", value), text, "A case is one exact text.", "case")
+
+
+def _ask(shape: AskShape, path: Path, add: Add) -> None:
+    if shape.on_expiry not in shape.answers:
+        text = f"{named(path)}: `{shape.on_expiry}` is none of its answers"
+        mend = f"Write which of {', '.join(shape.answers)} silence counts as."
+        add((*path, "on_expiry"), text, mend, "expiry")
+    for name, label in shape.answers.items():
+        if "{{" in label:
+            text = f"{named(path)}: the answer `{name}` holds an expression"
+            add((*path, "answers", name), text, "Write plain words.", "answer")
 
 
 def check_action(

@@ -8,10 +8,11 @@ condition that was lost must not read as "always".
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, UnsetType, field
 
+from runner.catalogue import ValueType
 from runner.schema import Shape
 
 Text = Annotated[str, Meta(min_length=1, max_length=4000, description="a text that is not empty")]
@@ -36,6 +37,9 @@ Technique = Annotated[
     str, Meta(pattern=r"^T\d{4}(\.\d{3})?$", description="an ATT&CK technique, like T1220")
 ]
 Steps = Annotated[list[Any], Meta(min_length=1, description="a list of steps")]
+Items = Annotated[list[Any], Meta(min_length=1, description="a list of values")]
+Most = Annotated[int, Meta(ge=1, le=1000)]
+CaseValue = Annotated[str, Meta(min_length=1, max_length=200, description="a text")]
 Condition = bool | Text
 
 
@@ -78,6 +82,43 @@ class ParallelShape(StepShape, frozen=True, kw_only=True):
     parallel: Annotated[dict[Name, Steps], Meta(min_length=1)]
 
 
+class SwitchShape(StepShape, frozen=True, kw_only=True):
+    switch: Text
+    cases: Annotated[dict[CaseValue, Steps], Meta(min_length=1)]
+    default: Steps | UnsetType = UNSET
+
+
+class ForEachShape(StepShape, frozen=True, kw_only=True):
+    for_each: Text | Items
+    as_: Id = field(name="as")
+    max: Most
+    steps: Steps
+
+
+class RepeatShape(StepShape, frozen=True, kw_only=True):
+    repeat: Steps
+    until: Text
+    max: Most
+    every_s: Annotated[float, Meta(ge=1, le=86400)]
+    timeout_s: Annotated[float, Meta(gt=0, le=604800)] | UnsetType = UNSET
+
+
+class AskShape(StepShape, frozen=True, kw_only=True):
+    ask: Annotated[str, Meta(min_length=1, max_length=500, description="a question")]
+    answers: Annotated[
+        dict[Id, Annotated[str, Meta(min_length=1, max_length=150)]],
+        Meta(min_length=2, max_length=10),
+    ]
+    expires_s: Annotated[int, Meta(ge=60, le=604800)]
+    on_expiry: Id
+    quorum: Annotated[int, Meta(ge=1, le=20)] = 1
+
+
+class RunShape(StepShape, frozen=True, kw_only=True):
+    run: Name
+    with_: dict[Id, Any] = field(name="with", default_factory=dict)
+
+
 class StopBody(Shape, frozen=True, kw_only=True):
     reason: Text
     verdict: Text | UnsetType = UNSET
@@ -87,10 +128,16 @@ class StopShape(StepShape, frozen=True, kw_only=True):
     stop: StopBody
 
 
+class InputShape(Shape, frozen=True, kw_only=True):
+    """One input of a playbook: required, unless it has a default or says otherwise."""
+
+    type: ValueType
+    required: bool | UnsetType = UNSET
+    default: Any = UNSET
+
+
 class PlaybookShape(Shape, frozen=True, kw_only=True):
     """The whole file."""
-
-    LATER: ClassVar[tuple[str, ...]] = ("inputs", "on_error", "vars")
 
     playbook: Name
     description: Text
@@ -98,14 +145,20 @@ class PlaybookShape(Shape, frozen=True, kw_only=True):
     on: Name | UnsetType = UNSET
     severity: Literal["informational", "low", "medium", "high", "critical"] = "high"
     techniques: tuple[Technique, ...] = ()
+    inputs: dict[Id, InputShape] = field(default_factory=dict)
+    vars: dict[Id, Any] = field(default_factory=dict)
+    on_error: Steps | UnsetType = UNSET
 
 
 STEP_SHAPES: dict[str, type[StepShape]] = {
     "do": DoShape,
     "if": IfShape,
+    "switch": SwitchShape,
+    "for_each": ForEachShape,
+    "repeat": RepeatShape,
     "parallel": ParallelShape,
+    "ask": AskShape,
+    "run": RunShape,
     "stop": StopShape,
 }
 """The key that names a step's kind → what such a step may hold."""
-LATER_KINDS = ("switch", "for_each", "repeat", "ask", "run")
-"""Kinds that the design knows and this version does not."""

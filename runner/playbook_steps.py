@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal, TypeAlias
 
 from msgspec import UNSET, Struct, UnsetType
 
+from runner.catalogue import ValueType
 from runner.yaml_reader import Fault, Path
 
 
@@ -18,11 +20,12 @@ class Retry(Struct, frozen=True, kw_only=True):
 
 class _Common(Struct, frozen=True, kw_only=True):
     """What each step has. `id` is always set: the given one, or the kind and the place in the
-    playbook. `path` leads from the file's root to the step. `else_value` is the step's value when
-    `when` skips it."""
+    playbook. `path` leads from the file's root to the step, `line` is its own. `else_value` is the
+    step's value when `when` skips it."""
 
     id: str
     path: Path
+    line: int
     name: str | None = None
     when: str | bool | None = None
     else_value: object | UnsetType = UNSET
@@ -53,6 +56,52 @@ class Parallel(_Common, frozen=True, kw_only=True):
     branches: dict[str, tuple[Step, ...]]
 
 
+class Switch(_Common, frozen=True, kw_only=True):
+    """One of many branches, by a text's exact value; no fall-through. `default` None: a value
+    without a case fails the step."""
+
+    value: str
+    cases: dict[str, tuple[Step, ...]]
+    default: tuple[Step, ...] | None = None
+
+
+class ForEach(_Common, frozen=True, kw_only=True):
+    """The same steps for each entry of a list, one after the other. Its value is the list of what
+    the last step gave each time."""
+
+    items: object
+    as_: str
+    max: int
+    steps: tuple[Step, ...]
+
+
+class Repeat(_Common, frozen=True, kw_only=True):
+    """The same steps again until a condition holds. Its value is what the last step gave last."""
+
+    steps: tuple[Step, ...]
+    until: str
+    max: int
+    every_s: float
+    timeout_s: float | None = None
+
+
+class Ask(_Common, frozen=True, kw_only=True):
+    """A question to people with named answers; `on_expiry` is the answer that silence counts as."""
+
+    question: str
+    answers: dict[str, str]
+    expires_s: int
+    on_expiry: str
+    quorum: int = 1
+
+
+class RunPlaybook(_Common, frozen=True, kw_only=True):
+    """Another playbook, with its inputs as written."""
+
+    playbook: str
+    with_: dict[str, object] = {}
+
+
 class Stop(_Common, frozen=True, kw_only=True):
     """Ends the run. `verdict` stays empty unless the playbook's author gives one: it is a person's
     word, never the machine's."""
@@ -61,7 +110,38 @@ class Stop(_Common, frozen=True, kw_only=True):
     verdict: str | None = None
 
 
-Step: TypeAlias = Do | If | Parallel | Stop
+Step: TypeAlias = Do | If | Switch | ForEach | Repeat | Parallel | Ask | RunPlaybook | Stop
+
+
+def blocks_of(step: Step) -> Iterator[tuple[Step, ...]]:
+    """The blocks inside a step, `on_error` included."""
+    if isinstance(step, If):
+        yield from (step.then, step.otherwise)
+    elif isinstance(step, Switch):
+        yield from step.cases.values()
+        yield step.default or ()
+    elif isinstance(step, ForEach | Repeat):
+        yield step.steps
+    elif isinstance(step, Parallel):
+        yield from step.branches.values()
+    if isinstance(step.on_error, tuple):
+        yield step.on_error
+
+
+def every_step(steps: tuple[Step, ...]) -> Iterator[Step]:
+    """All steps of a block, those inside others included."""
+    for step in steps:
+        yield step
+        for block in blocks_of(step):
+            yield from every_step(block)
+
+
+class Declared(Struct, frozen=True, kw_only=True):
+    """One input as a playbook declares it. Without a default and not required, it may be null."""
+
+    type: ValueType
+    required: bool = True
+    default: object | UnsetType = UNSET
 
 
 class Playbook(Struct, frozen=True, kw_only=True):
@@ -73,6 +153,9 @@ class Playbook(Struct, frozen=True, kw_only=True):
     severity: str
     techniques: tuple[str, ...]
     steps: tuple[Step, ...]
+    inputs: dict[str, Declared] = {}
+    vars: dict[str, object] = {}
+    on_error: tuple[Step, ...] = ()
     file: str
     source: str
     sha256: str

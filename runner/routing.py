@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from connectors.model import Alert
 from runner.arming import arming
@@ -14,7 +14,7 @@ from runner.journal import Tx, cases, runs
 from runner.journal.records import LIVE, Case, Run, RunStatus
 
 if TYPE_CHECKING:
-    from runner.playbook import Playbook
+    from runner.bundle import Bundle
     from runner.yaml_reader import Fault
 
 
@@ -36,26 +36,33 @@ class Routing:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._playbooks: dict[str, Playbook] = {}
+        self._bundles: dict[str, Bundle] = {}
 
-    def playbook(self, name: str) -> Playbook:
-        """Errors: `Unrouted` for one that is nowhere or cannot be read; it is read anew next
+    def bundle(self, name: str) -> Bundle:
+        """A playbook with all that it runs. Errors: `Unrouted` for one that is nowhere, cannot be
+        read, has a finding of lint, or needs an input that no hit gives; it is read anew next
         time."""
         # Imported here, as below: a poll that finds nothing reads no playbook and no row.
+        from runner.bundle import neighbours
         from runner.catalogue import CATALOGUE
-        from runner.playbook import PlaybookFaults, find_playbook, read_playbook
+        from runner.loading import load_bundle, missing_input
+        from runner.playbook import PlaybookFaults
 
-        if name not in self._playbooks:
+        if name not in self._bundles:
             try:
-                text, file = find_playbook(name, self._config.playbook_dir)
-                self._playbooks[name] = read_playbook(text, file, CATALOGUE)
+                found = load_bundle(name, neighbours(self._config.playbook_dir), CATALOGUE)
             except KeyError:
                 raise Unrouted(_unjudged(name, "it is nowhere; look at playbook_dir")) from None
             except (OSError, UnicodeDecodeError) as error:
                 raise Unrouted(_unjudged(name, f"its file cannot be read: {error}")) from None
             except PlaybookFaults as refused:
                 raise Unrouted(_unjudged(name, _first_of(refused.faults))) from None
-        return self._playbooks[name]
+            missing = missing_input(found)
+            if missing is not None:
+                why = f"it needs the input `{missing}`, and a hit gives none"
+                raise Unrouted(_unjudged(name, why))
+            self._bundles[name] = found
+        return self._bundles[name]
 
     def admit(self, tx: Tx, search: SearchConfig, alert: Alert) -> Admission:
         """Store an alert once: in the case that takes it, or in a new one with its own run.
@@ -72,13 +79,13 @@ class Routing:
             cases.add_repeat(tx, known)
             if _was_only_observed(tx, known, number):
                 again = 1 + len(runs.of_case(tx, known.id))
-                playbook = self.playbook(search.playbook)
-                start_run(tx, known.id, alert.id, playbook, generation=again)
+                bundle = self.bundle(search.playbook)
+                start_run(tx, known.id, alert.id, bundle, generation=again)
             return Admission.REPEAT
         host = None if alert.host is None else normalise_host(alert.host)
         case = cases.new_case(tx, alert, key, host)
         cases.add_alert(tx, alert, case.id)
-        start_run(tx, case.id, alert.id, self.playbook(search.playbook))
+        start_run(tx, case.id, alert.id, self.bundle(search.playbook))
         return Admission.NEW
 
 
@@ -114,26 +121,29 @@ def start_run(
     tx: Tx,
     case_id: str,
     alert_id: str,
-    playbook: Playbook,
+    bundle: Bundle,
     *,
     generation: int = 1,
     requested_by: str | None = None,
+    inputs: dict[str, Any] | None = None,
 ) -> Run:
-    """Queue a run, pinned to the playbook's exact text. Its id follows from case and generation."""
+    """Queue a run, pinned to the exact text of its playbooks. Its id follows from case and
+    generation."""
     run_id = "run-" + hashlib.sha256(f"{case_id}:{generation}".encode()).hexdigest()[:16]
-    runs.keep_bundle(tx, playbook.sha256, playbook.name, playbook.source)
+    runs.keep_bundle(tx, bundle.sha256, bundle.name, bundle.body)
     now = tx.clock.now()
     run = Run(
         id=run_id,
         case_id=case_id,
         alert_id=alert_id,
-        bundle_sha256=playbook.sha256,
-        playbook=playbook.name,
+        bundle_sha256=bundle.sha256,
+        playbook=bundle.name,
         status=RunStatus.QUEUED,
         created_at=now,
         wake_at=now,
         requested_by=requested_by,
+        inputs=inputs or {},
     )
     runs.save(tx, run)
-    tx.entry("run_queued", {"case": case_id, "run": run_id}, {"bundle": playbook.sha256})
+    tx.entry("run_queued", {"case": case_id, "run": run_id}, {"bundle": bundle.sha256})
     return run

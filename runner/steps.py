@@ -1,55 +1,31 @@
 """What each kind of step does; one function a kind, in a visible table.
 
 A step gets `run_block` and never imports the interpreter. Conditions and templates are pure: they
-see the alert, the case's names and what earlier steps returned.
+see the alert, the case's names, the inputs and what earlier steps returned. The kinds that hold a
+block again and again are in `runner/loops.py`, questions in `runner/asking.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from msgspec import UNSET, Struct
-
-from runner.context import Context, StepFailed
-from runner.playbook import Do, If, Parallel, Step, Stop
-from runner.template import TemplateFault, condition, render
-
-Block = Callable[[tuple[Step, ...], str], Coroutine[Any, Any, None]]
-Act = Callable[[Do, str, dict[str, Any], Any], Awaitable[Any]]
-
-
-class Stopped(Exception):
-    """A `stop` step ends the run."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-class Frame(Struct, frozen=True, kw_only=True):
-    """Where a step runs: the port, the names that it sees, and how it runs steps inside it."""
-
-    ctx: Context
-    names: dict[str, Any]
-    run_block: Block
-    act: Act
-
-
-def evaluate(value: Any, names: dict[str, Any]) -> Any:
-    """Render a value. Errors: `StepFailed`."""
-    try:
-        return render(value, names)
-    except TemplateFault as fault:
-        raise StepFailed("playbook", fault.text) from None
-
-
-def holds(text: str | bool, names: dict[str, Any]) -> bool:
-    """Decide a condition. Errors: `StepFailed`."""
-    try:
-        return condition(text, names)
-    except TemplateFault as fault:
-        raise StepFailed("playbook", fault.text) from None
+from runner.asking import ask
+from runner.context import StepFailed
+from runner.frame import Frame, Kind, Stopped, evaluate, holds
+from runner.loops import for_each, repeat
+from runner.playbook_steps import (
+    Ask,
+    Do,
+    ForEach,
+    If,
+    Parallel,
+    Repeat,
+    RunPlaybook,
+    Step,
+    Stop,
+    Switch,
+)
 
 
 async def do(frame: Frame, step: Do, path: str) -> None:
@@ -57,8 +33,7 @@ async def do(frame: Frame, step: Do, path: str) -> None:
     inputs = evaluate(step.with_, frame.names)
     targets = evaluate(step.targets, frame.names)
     value = await frame.act(step, path, inputs, targets)
-    frame.names[step.id] = value
-    frame.names["steps"][step.id] = {"status": _status_of(value)}
+    frame.keep(step.id, value, _status_of(value))
 
 
 def _status_of(value: Any) -> str:
@@ -74,25 +49,46 @@ async def if_(frame: Frame, step: If, path: str) -> None:
     """One of two branches."""
     is_true = holds(step.condition, frame.names)
     block = step.then if is_true else step.otherwise
-    await frame.run_block(block, f"{path}/{'then' if is_true else 'else'}")
+    await frame.run_block(frame, block, f"{path}/{'then' if is_true else 'else'}")
+
+
+async def switch(frame: Frame, step: Switch, path: str) -> None:
+    """The branch whose case is exactly the value. Errors: `StepFailed` where there is none."""
+    value = evaluate(step.value, frame.names)
+    if not isinstance(value, str):
+        raise StepFailed("playbook", "the value of `switch` is no text")
+    for number, (case, block) in enumerate(step.cases.items(), 1):
+        if case == value:
+            return await frame.run_block(frame, block, f"{path}/case.{number}")
+    if step.default is None:
+        raise StepFailed("playbook", f"`switch` has no case for `{value[:100]}`, and no default")
+    return await frame.run_block(frame, step.default, f"{path}/default")
 
 
 async def parallel(frame: Frame, step: Parallel, path: str) -> None:
-    """Branches side by side; a failure counts when all have ended or wait for good."""
-    branches = [
-        _bind(frame.run_block, block, f"{path}/{name}") for name, block in step.branches.items()
-    ]
-    results = await frame.ctx.gather(*branches)
-    failures = [result for result in results if isinstance(result, StepFailed)]
-    if failures:
-        raise failures[0]
-    for result in results:
-        if isinstance(result, Stopped):
-            raise result
+    """Branches side by side, each blind to the others; a failure counts when all have ended or wait
+    for good."""
+    frames = {name: frame.inside() for name in step.branches}
+    results = await frame.ctx.gather(
+        *(_bind(frames[name], block, f"{path}/{name}") for name, block in step.branches.items())
+    )
+    for branch in frames.values():
+        frame.adopt(branch)
+    for kind in (StepFailed, Stopped):
+        for result in results:
+            if isinstance(result, kind):
+                raise result
 
 
-def _bind(run_block: Block, block: tuple[Step, ...], path: str) -> Callable[[], Awaitable[None]]:
-    return lambda: run_block(block, path)
+def _bind(frame: Frame, block: tuple[Step, ...], path: str) -> Callable[[], Awaitable[None]]:
+    return lambda: frame.run_block(frame, block, path)
+
+
+async def run_playbook(frame: Frame, step: RunPlaybook, path: str) -> None:
+    """Another playbook of the bundle, under this step's path. Its `stop` ends it alone."""
+    inputs = evaluate(step.with_, frame.names)
+    value = await frame.run_sub(step.playbook, inputs, path)
+    frame.keep(step.id, value)
 
 
 async def stop(frame: Frame, step: Stop, path: str) -> None:
@@ -100,17 +96,15 @@ async def stop(frame: Frame, step: Stop, path: str) -> None:
     raise Stopped(str(evaluate(step.reason, frame.names)))
 
 
-STEP_KINDS: dict[type, Callable[[Frame, Any, str], Coroutine[Any, Any, None]]] = {
+STEP_KINDS: dict[type, Kind] = {
     Do: do,
     If: if_,
+    Switch: switch,
+    ForEach: for_each,
+    Repeat: repeat,
     Parallel: parallel,
+    Ask: ask,
+    RunPlaybook: run_playbook,
     Stop: stop,
 }
 """Every kind of step, by its type."""
-
-
-def skip(frame: Frame, step: Step) -> None:
-    """`when` said no: the step's value is its `else_value`, if it has one."""
-    frame.names["steps"][step.id] = {"status": "skipped"}
-    if step.else_value is not UNSET:
-        frame.names[step.id] = step.else_value

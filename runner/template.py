@@ -91,6 +91,36 @@ def condition(text: str | bool, scope: Mapping[str, object]) -> bool:
     return value
 
 
+class Partly(dict[str, object]):
+    """Names of which only some are known: every other one is there, and its value is open."""
+
+    def __contains__(self, key: object) -> bool:
+        return True
+
+    def __missing__(self, key: str) -> object:
+        raise Refused(f"`{key}` is open")
+
+
+def certain(text: str | bool, known: Partly) -> bool | None:
+    """What a condition certainly is with what is known; None where that is open.
+    Errors: `TemplateFault` for what cannot be read."""
+    if isinstance(text, bool):
+        return text
+    from runner.expression import truth
+
+    lone = _parse(text).lone if is_template(text) else None
+    return None if lone is None else truth(lone, known)
+
+
+def certain_text(text: str, known: Partly) -> str | None:
+    """The text that an expression certainly is with what is known; None where that is open."""
+    try:
+        value = render(text, known)
+    except TemplateFault:
+        return None
+    return value if isinstance(value, str) else None
+
+
 def check_template(text: str) -> None:
     """Errors: `TemplateFault` when the text could not be rendered in any scope."""
     if is_template(text):

@@ -14,7 +14,7 @@ from connectors.base import ROLES, Effect
 from runner.catalogue import CATALOGUE, ActionSpec
 from runner.lint import FINDINGS, lint_text
 from runner.playbook import shipped_playbooks
-from runner.playbook_shapes import LATER_KINDS, STEP_SHAPES
+from runner.playbook_shapes import STEP_SHAPES
 
 ROOT = Path(__file__).parent.parent
 HEAD = "playbook: sample\ndescription: A sample.\nsteps:\n"
@@ -245,7 +245,7 @@ def test_docs_name_every_code_kind_key_filter_and_action() -> None:
     used |= codes_in("runner/playbook.py") | codes_in("runner/playbook_rules.py")
     assert {code for code in used if code.startswith("SP")} == set(FINDINGS)
     assert {"playbook-targets", "playbook-id", "yaml-word", "schema-unknown"} <= used
-    words = {*used, *STEP_SHAPES, *LATER_KINDS, *CATALOGUE}
+    words = {*used, *STEP_SHAPES, *CATALOGUE}
     words |= {key.rstrip("_") for shape in STEP_SHAPES.values() for key in shape.__struct_fields__}
     assert sorted(word for word in words if f"`{word}`" not in docs) == []
 

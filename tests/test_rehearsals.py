@@ -38,7 +38,7 @@ def attack_ticket(world: World) -> str:
 
 
 def test_rehearsals_when_a_playbook_is_shipped_then_it_is_played_here() -> None:
-    assert set(shipped_playbooks()) == {"wmic-format", "wmic-remote"}
+    assert set(shipped_playbooks()) == {"release-host", "wmic-format", "wmic-remote"}
 
 
 def test_wmic_format_when_people_agree_then_host_and_spread_are_isolated_and_recorded(

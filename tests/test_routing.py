@@ -155,7 +155,7 @@ def test_run_when_started_again_for_a_case_then_its_id_follows_from_case_and_gen
 ) -> None:
     journal = Journal(tmp_path / "state", FakeClock())
     routing = Routing(Config(state_dir=tmp_path))
-    playbook = routing.playbook("wmic-format")
+    playbook = routing.bundle("wmic-format")
     with journal.write() as tx:
         case = cases.new_case(tx, alert(1), "key", "ws-1")
         cases.add_alert(tx, alert(1), case.id)
