@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
 from pathlib import Path
 
 from connectors.errors import ConnectorError
@@ -20,8 +19,6 @@ from runner.playbook import PlaybookFaults, shipped_playbooks
 from runner.protected import read_protected
 from runner.result import Result
 from runner.service import Service
-from runner.suppression_file import read_suppressions
-from runner.suppression_use import ended
 from runner.yaml_reader import Fault
 
 
@@ -36,7 +33,6 @@ def check(service: Service) -> Result:
         found += _connector(service, role)
     found += _protection(service)
     found += _standing(service.journal, config)
-    found += _suppressions(config, service.clock.now().date())
     lines = [f"{'ok  ' if one.ok else 'BAD '} {one.what}" + _mend(one) for one in found]
     is_good = all(one.ok for one in found)
     return Result(code=0 if is_good else 1, data=plain(found), text="\n".join(lines))
@@ -69,7 +65,6 @@ def _playbooks(config: Config) -> list[CheckResult]:
     return results
 
 
-def _protection(service: Service) -> list[CheckResult]:
 def _faults_of(search: SearchConfig, config: Config) -> list[str]:
     """Why no hit of the search could start its playbook."""
     try:
@@ -82,6 +77,7 @@ def _faults_of(search: SearchConfig, config: Config) -> list[str]:
     return [] if missing is None else [f"it needs the input `{missing}`, and a hit gives none"]
 
 
+def _protection(service: Service) -> list[CheckResult]:
     config = service.config
     protected = read_protected(config.guards.protected_file)
     if config.mode is Mode.OBSERVE and config.guards.protected_file is None:
