@@ -206,7 +206,7 @@ def test_serve_when_a_yes_comes_during_a_minute_then_it_is_acted_on_within_secon
 def test_playbooks_when_two_searches_share_one_then_it_is_read_once(world: World) -> None:
     first = world.service.routing.bundle("seen")
     assert world.service.routing.bundle("seen") is first
-    assert first.source == SEEN
+    assert first.body == SEEN
     assert isinstance(world.service, Service)
 
 
