@@ -15,7 +15,7 @@ from msgspec import Struct
 from connectors.base import Edr
 from connectors.errors import ConnectorError
 from runner.config import Config, Mode
-from runner.journal import Journal, Tx, cases
+from runner.journal import Journal, Tx, cases, polls
 from runner.protected import ProtectedAssets, read_protected
 
 PROOF_STANDS = timedelta(hours=24)
@@ -57,6 +57,25 @@ def disarm(tx: Tx, why: str) -> None:
     if tx.meta("armed") is not None:
         tx.set_meta("armed", None)
         tx.entry("disarmed", {}, {"why": why})
+
+
+def restored(tx: Tx, why: str) -> None:
+    """The journal does not know what happened lately: it is not armed, says so anew, and may be
+    armed again only once every search was polled, or old hits would count as new ones."""
+    disarm(tx, why)
+    tx.set_meta("told_unarmed", None)
+    tx.set_meta("restored_at", tx.clock.now().isoformat())
+    tx.entry("journal_restored", {}, {"why": why})
+
+
+def unpolled_since_restored(tx: Tx, config: Config) -> list[str]:
+    """The searches whose hits of the lost time are not in the journal yet."""
+    text = tx.meta("restored_at")
+    if text is None:
+        return []
+    at = datetime.fromisoformat(text)
+    last = {name: polls.last(tx, name, ok_only=True) for name in config.searches}
+    return [name for name, poll in last.items() if poll is None or poll.at < at]
 
 
 def arming(tx: Tx) -> Arming | None:

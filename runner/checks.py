@@ -31,6 +31,7 @@ def check(service: Service) -> Result:
     found += _playbooks(config)
     for role in sorted(config.roles):
         found += _connector(service, role)
+    found += _disk(service)
     found += _protection(service)
     found += _standing(service.journal, config)
     lines = [f"{'ok  ' if one.ok else 'BAD '} {one.what}" + _mend(one) for one in found]
@@ -91,6 +92,14 @@ def _protection(service: Service) -> list[CheckResult]:
     if faults:
         return [CheckResult(what="protected assets", ok=False, mend=text) for text in faults]
     return [CheckResult(what="protected assets", ok=True)]
+
+
+def _disk(service: Service) -> list[CheckResult]:
+    passing = service.journal.passing
+    if passing is None or service.config.accept_passing_disk:
+        return [CheckResult(what="state folder", ok=True)]
+    mend = f"it lies on {passing}; mount a volume there, or nothing is known after that"
+    return [CheckResult(what="state folder", ok=False, mend=mend)]
 
 
 def _standing(journal: Journal, config: Config) -> list[CheckResult]:

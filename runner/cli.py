@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 import runner
 from connectors.document import visible
+from runner.cli_storage import add_storage
 from runner.masking import mask_all, mask_secrets
 
 if TYPE_CHECKING:
@@ -125,11 +126,16 @@ def build_parser() -> argparse.ArgumentParser:
     resolve.add_argument("said", choices=("happened", "not", "stop"))
     audit = command("audit", "prove the journal")
     audit.add_argument("what", choices=("verify",))
+    add_storage(command)
+    _add_demo(command)
+    return parser
+
+
+def _add_demo(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
     demo = command("demo", "do the whole job against emulated products, on recorded events")
     demo.add_argument("--unattended", action="store_true", help="the emulated responder says yes")
     demo.add_argument("--deny", action="store_true", help="the emulated responder says no")
     demo.add_argument("--state", type=Path, default=Path("demo-state"), metavar="DIR")
-    return parser
 
 
 def _add_assess(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
@@ -194,11 +200,14 @@ def _dispatch(arguments: argparse.Namespace) -> Result:
         from runner.demo import run_demo
 
         return run_demo(arguments, SystemClock())
+    from runner.cli_storage import storage_command
     from runner.config import ConfigFaults, load_config
     from runner.journal import Fenced, Journal, JournalError
 
     try:
         config = load_config(arguments.config, os.environ)
+        if arguments.command in ("backup", "restore"):
+            return storage_command(arguments, config, SystemClock(), login_name())
         journal = Journal(config.state_dir, SystemClock(), actor=login_name())
         return _with_journal(arguments, config, journal)
     except ConfigFaults as refused:

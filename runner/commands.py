@@ -33,11 +33,7 @@ def arm(service: Service, actor: str, reason: str) -> Result:
     if config.mode is not Mode.ACT:
         text = f"the configuration says mode: {config.mode}; set mode: act first"
         return Result(code=2, data={"error": text}, text=text)
-    try:
-        protected = read_protected(config.guards.protected_file)
-        faults = arming.prove_protection(protected, service.roles.edr)
-    except ConnectorError as fault:
-        faults = [str(fault)]
+    faults = _not_to_be_armed(service)
     if faults:
         return Result(code=1, data={"error": faults}, text="not armed: " + "; ".join(faults))
     arming.refresh_proof(service.journal, config, lambda: service.roles.edr)
@@ -46,6 +42,28 @@ def arm(service: Service, actor: str, reason: str) -> Result:
     service.journal.note_head()
     text = f"armed by {actor}: alerts after number {armed.after_alert} may be acted on"
     return Result(code=0, data=plain(armed), text=text)
+
+
+def _not_to_be_armed(service: Service) -> list[str]:
+    """A sentence for each thing that must be mended first."""
+    config, journal = service.config, service.journal
+    faults = []
+    if journal.passing and not (config.emulated or config.accept_passing_disk):
+        faults.append(
+            f"state_dir lies on {journal.passing}, and the record of what is isolated with it; "
+            "mount a volume there, or say accept_passing_disk: true"
+        )
+    with journal.read() as tx:
+        faults += [
+            f"the journal was lost or restored, and the search {name} was not polled to its end "
+            "since: let stockade run observe first"
+            for name in arming.unpolled_since_restored(tx, config)
+        ]
+    try:
+        protected = read_protected(config.guards.protected_file)
+        return faults + arming.prove_protection(protected, service.roles.edr)
+    except ConnectorError as fault:
+        return [*faults, str(fault)]
 
 
 def pause(journal: Journal, actor: str, reason: str) -> Result:

@@ -78,6 +78,7 @@ class _Rules:
             hunts=self._hunts(),
             heartbeat_url=self._heartbeat(),
             playbook_dir=self._playbook_dir(),
+            accept_passing_disk=shape.accept_passing_disk,
             suppressions_file=self._suppressions_file(),
             warnings=tuple(self._reading.warnings),
         )

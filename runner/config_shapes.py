@@ -145,4 +145,5 @@ class ConfigShape(Shape, frozen=True, kw_only=True):
     hunts: HuntsShape = HuntsShape()
     heartbeat_url: SecretShape | None = None
     playbook_dir: Text | None = None
+    accept_passing_disk: bool = False
     suppressions_file: Text | None = None

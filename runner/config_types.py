@@ -111,6 +111,7 @@ class Config(Struct, frozen=True, kw_only=True):
     hunts: Hunts = Hunts()
     heartbeat_url: Secret | None = None
     playbook_dir: Path | None = None
+    accept_passing_disk: bool = False
     suppressions_file: Path | None = None
     warnings: tuple[str, ...] = ()
 

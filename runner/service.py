@@ -17,8 +17,9 @@ from connectors.errors import ConnectorError
 from connectors.http import HttpClient, HttpSettings, Repeat, Runtime
 from connectors.model import Clock
 from runner import arming
-from runner.config import Config, Mode
+from runner.config import Config
 from runner.journal import Fenced, Journal, JournalError, approvals, cases, ledger, runs
+from runner.noticing import notice
 from runner.poll import Poller
 from runner.roles import Roles
 from runner.routing import Routing
@@ -136,33 +137,11 @@ class Service:
         self.journal.disown()
 
     def _begin_round(self) -> None:
-        self._faults = []
-        lost = self.journal.lost_since_head()
-        if lost is not None:
-            log.error("journal: %s; it is not armed", lost)
-            self._faults.append(f"{lost}; the runner is not armed")
-            with self.journal.write() as tx:
-                arming.disarm(tx, lost)
-                tx.entry("journal_lost", {}, {"why": lost})
-            self.journal.note_head()
+        self._faults = notice(self.journal, self.config, self.clock)
         faults = arming.refresh_proof(self.journal, self.config, lambda: self.roles.edr)
         self._faults += faults
-        self._say_unarmed()
         self._cards_read_at = None
         self.poller.begin()
-
-    def _say_unarmed(self) -> None:
-        """Loudly, once: who configured `act` and armed nothing believes that the runner acts."""
-        if self.config.mode is not Mode.ACT:
-            return
-        with self.journal.read() as tx:
-            is_armed = arming.arming(tx) is not None
-            is_told = tx.meta("told_unarmed") is not None
-        if is_armed == is_told:
-            with self.journal.write() as tx:
-                tx.set_meta("told_unarmed", None if is_armed else "yes")
-        if not is_armed and not is_told:
-            log.error("not armed: hits are only observed before stockade arm --reason …")
 
     def _until_quiet(self, deadline: float) -> None:
         """Turn until nothing is due before the deadline."""

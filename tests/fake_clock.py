@@ -33,3 +33,7 @@ class FakeClock:
         """Let time pass without anybody having slept."""
         self._now += timedelta(seconds=seconds)
         self._monotonic += seconds
+
+    def jump(self, seconds: float) -> None:
+        """Set the time of day, forward or back, without any time passing."""
+        self._now += timedelta(seconds=seconds)

@@ -327,7 +327,7 @@ def stop(served: subprocess.Popen[str]) -> None:
     served.send_signal(signal.SIGTERM)
     out, err = served.communicate(timeout=30)
     assert (served.returncode, out) == (0, "stopped\n")
-    assert [line.split("runner.service ")[-1] for line in err.splitlines()] == [
+    assert [line.split("runner.noticing ")[-1] for line in err.splitlines()] == [
         "not armed: hits are only observed before stockade arm --reason …"
     ]
 

@@ -49,7 +49,8 @@ def _require_sound(path: Path, db: sqlite3.Connection) -> None:
     """Errors: `JournalError` when pages or indexes are damaged."""
     found = db.execute("pragma integrity_check(1)").fetchone()[0]
     if found != "ok":
-        raise JournalError(f"{path}: is damaged ({found}); take another copy")
+        why = " ".join(found.replace("*** in database main ***", "").split())
+        raise JournalError(f"{path}: is damaged ({why}); take another copy")
 
 
 def _to_disk(path: Path) -> None:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import fcntl
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from runner.journal.faults import JournalError
@@ -49,3 +50,12 @@ def is_held(state_dir: Path) -> bool:
     finally:
         os.close(fd)
     return False
+
+
+@contextmanager
+def released(lock: int) -> Iterator[None]:
+    """Give a lock up at the end of the block."""
+    try:
+        yield
+    finally:
+        os.close(lock)

@@ -24,7 +24,7 @@ from runner.journal.disk import Mount, mounts, passing
 from runner.journal.faults import JournalError, fault_of
 from runner.journal.noted_head import read_head, write_head
 from runner.journal.opening import connect, prepare_folder, version_of
-from runner.journal.owner import hold, is_held
+from runner.journal.owner import hold, is_held, released
 
 GENESIS = "0" * 64
 
@@ -162,7 +162,7 @@ class Journal:
                 f"{self.path}: is of version {version}, and a runner is at work on it; stop that "
                 f"one, then start this Stockade, which brings it to version {schema.VERSION}"
             )
-        try:
+        with released(lock):
             if version_of(self._db) != version:
                 return
             copy = upgrade.keep_copy(self._db, self.path, version, self._clock.now())
@@ -173,8 +173,6 @@ class Journal:
                     tx.entry("journal_upgraded", {}, facts)
             except JournalError as fault:
                 raise upgrade.failed(self.path, version, fault, copy) from None
-        finally:
-            os.close(lock)
 
     # -- ownership ---------------------------------------------------------------------------------
 
