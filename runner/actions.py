@@ -17,10 +17,11 @@ from connectors.model import (
     AssessmentKind,
     EventQuery,
 )
-from runner.catalogue import CATALOGUE
+from runner.catalogue import CATALOGUE, fits
 from runner.config import Mode
 from runner.context import StepFailed, Target
 from runner.effects import plain
+from runner.filters import kind_of
 from runner.hunts import event_of, event_query, search
 from runner.identity import prove
 from runner.journal import Journal, cases
@@ -50,6 +51,11 @@ async def act(work: Work) -> Any:
     ]
     if missing:
         raise StepFailed("playbook", f"{spec.name} lacks {', '.join(missing)}")
+    for name, given in spec.inputs.items():
+        if name in work.inputs and not fits(work.inputs[name], given.type):
+            got = kind_of(work.inputs[name])
+            text = f"{spec.name} takes `{name}` as {given.type.value}, and got {got}"
+            raise StepFailed("playbook", text)
     role = spec.name.partition(".")[0]
     is_bound = role not in ROLES or work.bench.roles.has(role)
     is_watched = work.mode is Mode.OBSERVE and spec.name == "edr.find_host"

@@ -36,7 +36,7 @@ from runner.scoping import (
 )
 from runner.wmic import ACTED, Confidence, How, Seed, Spread, is_selective, parse, spread_of
 from runner.wmic import Found as Finding
-from runner.work import Work, read
+from runner.work import Work, read, taken
 
 MOST_SEARCHES = 12
 
@@ -54,7 +54,8 @@ class _Scope(Struct, frozen=True, kw_only=True):
 async def hunt_spread(work: Work) -> Any:
     """Look for the same on other hosts and for what was started there, and for their devices."""
     alert, hunts = work.ctx.alert, work.bench.config.hunts
-    indicators = msgspec.convert(work.inputs["indicators"], tuple[Observable, ...])
+    indicators = taken(work, "indicators", tuple[Observable, ...])
+    taken(work, "sources", tuple[Target, ...])
     sources = list(work.inputs.get("sources") or [])
     nodes = _nodes(alert)
     why_not = without_siem(work)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 from msgspec import Struct
 
 from runner.config import Config, Mode
 from runner.containment import Containment
-from runner.context import Call, Context
+from runner.context import Call, Context, StepFailed
 from runner.journal import Journal
 from runner.playbook import Do
 from runner.roles import Roles
@@ -38,6 +39,18 @@ class Work(Struct, frozen=True, kw_only=True):
     def mode(self) -> Mode:
         """The mode that holds for this run."""
         return self.ctx.mode
+
+
+T = TypeVar("T")
+
+
+def taken(work: Work, name: str, shape: type[T]) -> T:
+    """An input as what it must be. Errors: `StepFailed`: the playbook gives something else."""
+    try:
+        return msgspec.convert(work.inputs.get(name) or [], shape)
+    except msgspec.ValidationError:
+        what = f"{work.step.action} takes `{name}` as an action gave it, and got something else"
+        raise StepFailed("playbook", what) from None
 
 
 def read(work: Work, name: str, send: Callable[[float], Any]) -> Awaitable[Any]:

@@ -17,6 +17,7 @@ from runner.playbook import shipped_playbooks
 from runner.playbook_shapes import STEP_SHAPES
 
 ROOT = Path(__file__).parent.parent
+WHEN = "    when: \"{{ alert.id == 'x' }}\"\n"
 HEAD = "playbook: sample\ndescription: A sample.\nsteps:\n"
 TRIAGE = '  - id: triage\n    do: wmic.assess\n    with: {alert: "{{ alert }}"}\n'
 HOST = '  - id: host\n    do: edr.find_host\n    with: {alert: "{{ alert }}"}\n'
@@ -51,7 +52,7 @@ def test_shipped_playbooks_have_no_finding() -> None:
 
 def test_lint_given_what_the_reader_refuses_gives_the_readers_faults() -> None:
     found = lint_text(HEAD + "  - switch: x\n  - foo: 1\n", "sample.yaml", CATALOGUE)
-    assert [fault.code for fault in found] == ["playbook-later", "playbook-kind"]
+    assert [fault.code for fault in found] == ["schema-missing", "playbook-kind"]
 
 
 def test_lint_names_place_and_mend_of_a_finding() -> None:
@@ -129,11 +130,11 @@ STATUS = say("{{ steps.triage.status }}")
         (IF + STOP + "    else:\n" + indented(TRIAGE) + USE, []),
         (IF + STOP + "    else:\n" + indented(USE) + TRIAGE, ["SP202"]),
         (TRIAGE + IF + STOP + USE, []),
-        (TRIAGE + "    when: true\n" + USE, ["SP203"]),
-        (TRIAGE + "    when: true\n" + STATUS, []),
-        (TRIAGE + "    when: true\n    else_value: {summary: skipped}\n" + USE, []),
-        (TRIAGE + "    when: true\n    else_value: {score: 0}\n" + USE, ["SP206"]),
-        (TRIAGE + "    when: true\n    else_value: nothing\n" + USE, ["SP206"]),
+        (TRIAGE + WHEN + USE, ["SP203"]),
+        (TRIAGE + WHEN + STATUS, []),
+        (TRIAGE + WHEN + "    else_value: {summary: skipped}\n" + USE, []),
+        (TRIAGE + WHEN + "    else_value: {score: 0}\n" + USE, ["SP206"]),
+        (TRIAGE + WHEN + "    else_value: nothing\n" + USE, ["SP206"]),
         (TRIAGE + "    on_error: continue\n" + USE, ["SP203"]),
         (TRIAGE + "    on_error: continue\n" + STATUS, []),
         (TRIAGE + "    on_error:\n" + STOP + USE, []),
@@ -141,7 +142,7 @@ STATUS = say("{{ steps.triage.status }}")
         (TRIAGE + "    on_error:\n" + indented(USE), ["SP203"]),
         (TRIAGE + "    on_error:\n" + indented(STATUS), []),
         (
-            TRIAGE + "    when: true\n    else_value: {summary: x}\n    on_error: continue\n" + USE,
+            TRIAGE + WHEN + "    else_value: {summary: x}\n    on_error: continue\n" + USE,
             ["SP203"],
         ),
     ],
@@ -162,7 +163,7 @@ def test_lint_of_parallel_sees_branches_after_it_and_not_across() -> None:
 def test_lint_of_steps_after_the_end_finds_them_and_goes_on() -> None:
     assert findings("  - stop: {reason: x}\n" + say("{{ nobody }}")) == ["SP401", "SP201"]
     assert findings(IF + STOP + "    else:\n" + STOP + say("x")) == ["SP401"]
-    assert findings("  - stop: {reason: x}\n    when: true\n" + say("x")) == []
+    assert findings("  - stop: {reason: x}\n" + WHEN + say("x")) == []
 
 
 # -- containment -----------------------------------------------------------------------------------
@@ -191,7 +192,7 @@ def test_lint_of_targets_takes_only_what_a_step_found(targets: str, codes: list[
 
 
 def test_lint_of_an_else_value_never_lets_a_device_be_written() -> None:
-    skipped = SPREAD + "    when: true\n    else_value: "
+    skipped = SPREAD + WHEN + "    else_value: "
     use = isolate('"{{ spread.targets }}"')
     assert findings(TRIAGE + skipped + "{targets: []}\n" + use) == []
     assert findings(TRIAGE + skipped + "{targets: [{device_id: DC-1}]}\n" + use) == ["SP302"]
