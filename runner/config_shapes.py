@@ -147,3 +147,4 @@ class ConfigShape(Shape, frozen=True, kw_only=True):
     playbook_dir: Text | None = None
     accept_passing_disk: bool = False
     suppressions_file: Text | None = None
+    runs_at_once: Annotated[int, Meta(ge=1, le=32)] = 8

@@ -113,6 +113,7 @@ class Config(Struct, frozen=True, kw_only=True):
     playbook_dir: Path | None = None
     accept_passing_disk: bool = False
     suppressions_file: Path | None = None
+    runs_at_once: int = 8
     warnings: tuple[str, ...] = ()
 
 

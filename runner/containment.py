@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from functools import partial
+from threading import Lock
 from typing import Any
 
 import msgspec
@@ -45,6 +46,7 @@ class Containment:
         self._config = config
         self._roles = roles
         self._cut = Cut(journal, config, roles, self._facts)
+        self._sending = Lock()
 
     async def carry_out(self, ctx: Context, plan: Plan) -> dict[str, Any]:
         """Target, rule, ask, do, verify. Suspends while people or devices are waited for."""
@@ -245,7 +247,9 @@ class Containment:
                 effect=plan.effect,
                 reason=plan.reason,
             )
-            return self._cut.send(request)
+            # One at a time, whatever runs go side by side: no release meets a cut half-way.
+            with self._sending:
+                return self._cut.send(request)
 
         done = await ctx.gather(*[_bind(one, device) for device in chosen])
         for device, outcome in zip(chosen, done, strict=True):

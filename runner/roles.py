@@ -5,6 +5,7 @@ Building all of them would cost every cron start; a quiet poll needs the SIEM's 
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import cast
 
 from connectors.base import Action, Chat, Connector, Edr, Siem, Tickets
@@ -21,6 +22,7 @@ class Roles:
         self._config = config
         self._runtime = runtime
         self._built: dict[str, Connector] = {}
+        self._building = Lock()
 
     def has(self, role: str) -> bool:
         return role in self._config.roles
@@ -29,17 +31,18 @@ class Roles:
         name = self._config.roles.get(role)
         if name is None:
             raise Rejected("configuration", f"no connector is bound to the role {role}")
-        if name not in self._built:
-            settings = self._config.connectors[name]
-            self._built[name] = load_connector(settings.type)(
-                name=settings.name,
-                tenant=settings.tenant,
-                settings=settings.settings,
-                credentials=settings.credentials,
-                options=settings.options,
-                runtime=self._runtime,
-            )
-        return self._built[name]
+        with self._building:
+            if name not in self._built:
+                settings = self._config.connectors[name]
+                self._built[name] = load_connector(settings.type)(
+                    name=settings.name,
+                    tenant=settings.tenant,
+                    settings=settings.settings,
+                    credentials=settings.credentials,
+                    options=settings.options,
+                    runtime=self._runtime,
+                )
+            return self._built[name]
 
     @property
     def siem(self) -> Siem:

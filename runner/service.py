@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import cached_property
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -19,6 +20,7 @@ from connectors.model import Clock
 from runner import arming
 from runner.config import Config
 from runner.journal import Fenced, Journal, JournalError, approvals, cases, ledger, runs
+from runner.journal.records import Run
 from runner.noticing import notice
 from runner.poll import Poller
 from runner.roles import Roles
@@ -26,6 +28,7 @@ from runner.routing import Routing
 
 if TYPE_CHECKING:
     from runner.crew import Crew
+    from runner.lanes import Lanes
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +67,8 @@ class Service:
         self._cards_read_at: float | None = None
         self._cards_every_s = CARDS_EVERY_S
         self._faults: list[str] = []
+        self._reading_cards, self._proving = Lock(), Lock()
+        self._may_take: Callable[[], bool] = lambda: True
 
     @cached_property
     def crew(self) -> Crew:
@@ -72,25 +77,40 @@ class Service:
 
         return Crew(self.journal, self.config, self.roles, self.clock, self._read_decisions, _carry)
 
+    @cached_property
+    def _lanes(self) -> Lanes:
+        from runner.lanes import Lanes
+
+        return Lanes(self.journal, self.clock, self.config.runs_at_once, self._carry_run)
+
     # -- work --------------------------------------------------------------------------------------
 
-    def _advance_one(self) -> bool:
-        """Go on with one run; False when none is due."""
+    def _carry_due(self) -> bool:
+        """Go on with what is due; False when nothing is."""
         with self.journal.read() as tx:
-            run = None if arming.is_paused(tx) is not None else runs.next_due(tx)
-        if run is None:
-            return False
-        # The protected-assets file may have been edited since the round began.
-        faults = arming.refresh_proof(self.journal, self.config, lambda: self.roles.edr)
-        self._faults += [fault for fault in faults if fault not in self._faults]
-        engine = self.crew.engine
+            is_due = arming.is_paused(tx) is None and runs.next_due(tx) is not None
+        return is_due and self._lanes.carry_due(self._may_take)
+
+    def _carry_run(self, run: Run) -> None:
+        with self._proving:
+            # The protected-assets file may have been edited since the round began.
+            faults = arming.refresh_proof(self.journal, self.config, lambda: self.roles.edr)
+            self._faults += [fault for fault in faults if fault not in self._faults]
+            engine = self.crew.engine
         fault = _carry(f"run={run.id} case={run.case_id}", lambda: engine.advance(run))
         if fault is not None:
             engine.fail(run, fault)
-        return True
 
     def _read_decisions(self) -> None:
-        """Look at the cards, but not more often than every few seconds."""
+        """Look at the cards, but not more often than every few seconds, and in one lane only."""
+        if not self._reading_cards.acquire(blocking=False):
+            return
+        try:
+            self._look_at_cards()
+        finally:
+            self._reading_cards.release()
+
+    def _look_at_cards(self) -> None:
         now = self.clock.monotonic()
         if self._cards_read_at is not None and now - self._cards_read_at < self._cards_every_s:
             return
@@ -113,6 +133,7 @@ class Service:
         try:
             self._begin_round()
             deadline = self.clock.monotonic() + linger_s
+            self._may_take = lambda: self.clock.monotonic() <= deadline
             self._until_quiet(deadline)
             # A last look: what people agreed to in the meantime is still sent in this tick.
             self._cards_read_at = None
@@ -130,6 +151,7 @@ class Service:
                 continue
             self._begin_round()
             until = self.clock.monotonic() + POLL_EVERY_S
+            self._may_take = lambda: not should_stop()
             while not should_stop() and self.clock.monotonic() < until:
                 if not self._turn():
                     self.clock.sleep(self._nap_s(until))
@@ -164,10 +186,10 @@ class Service:
         return min(max(due_s, 0.01), left_s, MOST_SLEEP_S)
 
     def _turn(self) -> bool:
-        """Decisions first, then hits, then one run, then what follows; True when a run moved."""
+        """Decisions first, then hits, then runs, then what follows; True when a run moved."""
         self._read_decisions()
         self.poller.advance()
-        if self._advance_one():
+        if self._carry_due():
             return True
         self._follow_up()
         return False

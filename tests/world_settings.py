@@ -74,6 +74,8 @@ def settings(emulators: Emulators) -> dict[str, Any]:
             "allowed_effects": ["investigate", "notify", "document", "contain", "release"],
         },
         "hunts": {"index": "main"},
+        # One after the other: the same story each time.
+        "runs_at_once": 1,
     }
 
 

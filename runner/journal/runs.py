@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
@@ -56,19 +57,24 @@ def of_case(tx: Tx, case_id: str) -> list[Run]:
     return sorted(found, key=lambda run: run.created_at)
 
 
-def next_due(tx: Tx) -> Run | None:
-    """The run to go on with now: first one whose approved call is due, then the longest waiting."""
+def next_due(tx: Tx, but_for: Collection[str] = ()) -> Run | None:
+    """The run to go on with now: first one whose approved call is due, then the longest waiting;
+    none of the cases `but_for`."""
     now = tx.now_s()
+    others = msgspec.json.encode(sorted(but_for)).decode()
     row = tx.one(
         "select run.body from run join approval on approval.run_id = run.id"
         " where approval.due_at <= ? and run.status in ('queued', 'running', 'waiting')"
-        " and run.wake_at <= ? order by approval.due_at limit 1",
+        " and run.wake_at <= ? and run.case_id not in (select value from json_each(?))"
+        " order by approval.due_at limit 1",
         now,
         now,
+        others,
     ) or tx.one(
         "select body from run where status in ('queued', 'running', 'waiting') and wake_at <= ?"
-        " order by wake_at limit 1",
+        " and case_id not in (select value from json_each(?)) order by wake_at limit 1",
         now,
+        others,
     )
     return None if row is None else msgspec.json.decode(row[0], type=Run)
 
