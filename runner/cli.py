@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 import runner
 from connectors.document import visible
+from runner.cli_playbooks import add_playbooks, playbooks_command
 from runner.cli_storage import add_storage
 from runner.masking import mask_all, mask_secrets
 
@@ -105,8 +106,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     command("serve", "tick until stopped (for a service)")
     command("check", "try each permission that the configuration needs, changing nothing")
-    lint = command("lint", "prove playbooks without running them; the shipped ones by default")
-    lint.add_argument("files", nargs="*", type=Path, metavar="PLAYBOOK")
+    add_playbooks(command)
     _add_assess(command)
     command("cases", "list the newest cases")
     command("show", "show one case").add_argument("case", metavar="CASE")
@@ -188,10 +188,8 @@ def _print(result: Result, *, is_json: bool) -> int:
 def _dispatch(arguments: argparse.Namespace) -> Result:
     from runner.result import Result
 
-    if arguments.command == "lint":
-        from runner.checks import lint_files
-
-        return lint_files(arguments.files)
+    if arguments.command in ("lint", "schema"):
+        return playbooks_command(arguments)
     if arguments.command == "assess":
         from runner.cli_assess import assess_command
 
