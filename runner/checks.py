@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 
 from connectors.errors import ConnectorError
@@ -19,6 +20,8 @@ from runner.playbook import PlaybookFaults, shipped_playbooks
 from runner.protected import read_protected
 from runner.result import Result
 from runner.service import Service
+from runner.suppression_file import read_suppressions
+from runner.suppression_use import ended
 from runner.yaml_reader import Fault
 
 
@@ -33,6 +36,7 @@ def check(service: Service) -> Result:
         found += _connector(service, role)
     found += _disk(service)
     found += _protection(service)
+    found += _suppressions(config, service.clock.now().date())
     found += _standing(service.journal, config)
     lines = [f"{'ok  ' if one.ok else 'BAD '} {one.what}" + _mend(one) for one in found]
     is_good = all(one.ok for one in found)
@@ -100,6 +104,16 @@ def _disk(service: Service) -> list[CheckResult]:
         return [CheckResult(what="state folder", ok=True)]
     mend = f"it lies on {passing}; mount a volume there, or nothing is known after that"
     return [CheckResult(what="state folder", ok=False, mend=mend)]
+
+
+def _suppressions(config: Config, today: date) -> list[CheckResult]:
+    """What stands in the file and does nothing, or too much."""
+    if config.suppressions_file is None:
+        return []
+    known = read_suppressions(config.suppressions_file, today)
+    if not (said := ended(config, known, today)):
+        return [CheckResult(what=f"suppressions: {len(known.entries)}", ok=True)]
+    return [CheckResult(what="suppressions", ok=False, mend=text) for text in said]
 
 
 def _standing(journal: Journal, config: Config) -> list[CheckResult]:

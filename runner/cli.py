@@ -26,6 +26,7 @@ import runner
 from connectors.document import visible
 from runner.cli_playbooks import add_playbooks, playbooks_command
 from runner.cli_storage import add_storage
+from runner.cli_tune import add_tune
 from runner.masking import mask_all, mask_secrets
 
 if TYPE_CHECKING:
@@ -127,6 +128,7 @@ def build_parser() -> argparse.ArgumentParser:
     audit = command("audit", "prove the journal")
     audit.add_argument("what", choices=("verify",))
     add_storage(command)
+    add_tune(command, _duration)
     _add_demo(command)
     return parser
 
@@ -217,7 +219,7 @@ def _dispatch(arguments: argparse.Namespace) -> Result:
 
 def _with_journal(arguments: argparse.Namespace, config: Config, journal: Journal) -> Result:
     try:
-        if arguments.command in ("run", "serve", "check", "arm"):
+        if arguments.command in ("run", "serve", "check", "arm", "tune"):
             return _service_command(arguments, build_service(config, journal))
         return _journal_command(arguments, config, journal)
     finally:
@@ -273,6 +275,10 @@ def _service_command(arguments: argparse.Namespace, service: Service) -> Result:
             from runner.checks import check
 
             return check(service)
+        case "tune":
+            from runner.cli_tune_talk import tune_command
+
+            return tune_command(arguments, service)
     return _serve(service)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from runner.result import Result
 
-SCHEMAS = ("playbook", "config")
+SCHEMAS = ("playbook", "config", "suppressions")
 
 
 def add_playbooks(command: Callable[[str, str], ArgumentParser]) -> None:
@@ -24,7 +24,12 @@ def playbooks_command(arguments: Namespace) -> Result:
         from runner.checks import lint_files
 
         return lint_files(arguments.files)
-    from runner.editor_schema import config_schema, playbook_schema
+    from runner import editor_schema
 
-    made = playbook_schema() if arguments.what == "playbook" else config_schema()
+    schemas = {
+        "playbook": editor_schema.playbook_schema,
+        "config": editor_schema.config_schema,
+        "suppressions": editor_schema.suppressions_schema,
+    }
+    made = schemas[arguments.what]()
     return Result(code=0, data=made, text=json.dumps(made, indent=2))

@@ -12,6 +12,7 @@ import msgspec
 from runner.config_shapes import ConfigShape
 from runner.playbook_reader import BLOCK_KEYS, BRANCH_KEYS
 from runner.playbook_shapes import STEP_SHAPES, PlaybookShape
+from runner.suppression_file import SuppressionShape
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _STEP = {"$ref": "#/$defs/Step"}
@@ -20,6 +21,11 @@ _STEP = {"$ref": "#/$defs/Step"}
 def config_schema() -> dict[str, Any]:
     """The schema of `config.yaml`."""
     return {"$schema": _DIALECT, **msgspec.json.schema(ConfigShape)}
+
+
+def suppressions_schema() -> dict[str, Any]:
+    """The schema of the suppressions file."""
+    return {"$schema": _DIALECT, **msgspec.json.schema(tuple[SuppressionShape, ...])}
 
 
 def playbook_schema() -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from msgspec import Struct
@@ -100,6 +100,7 @@ def show_status(journal: Journal, config: Config, max_age: timedelta | None) -> 
         waiting = [a for a in approvals.unclosed(tx) if _is_waiting(a)]
         isolated = ledger.standing(tx)
         counts = runs.count_by_status(tx)
+        suppressions = _suppressions(config, tx.clock.now().date())
     blind = [f"{health.search}: {health.blind}" for health in searches if health.blind]
     data = {
         "mode": standing.mode,
@@ -115,10 +116,21 @@ def show_status(journal: Journal, config: Config, max_age: timedelta | None) -> 
             for row in isolated
         ],
         "runs": counts,
+        "suppressions": suppressions,
         "needs": needs,
     }
     is_bad = max_age is not None and bool(blind)
     return Result(code=1 if is_bad else 0, data=plain(data), text=_status_text(data, searches))
+
+
+def _suppressions(config: Config, today: date) -> list[str]:
+    """What of the suppressions file does nothing, a sentence each."""
+    if config.suppressions_file is None:
+        return []
+    from runner.suppression_file import read_suppressions
+    from runner.suppression_use import ended
+
+    return ended(config, read_suppressions(config.suppressions_file, today), today)
 
 
 def _is_waiting(approval: Approval) -> bool:
@@ -153,6 +165,7 @@ def _status_text(data: dict[str, Any], searches: list[SearchHealth]) -> str:
     for row in data["isolated"]:
         lines.append(f"isolated {row['hostname']} ({row['device_id']}): {row['state']}")
     lines += [f"A PERSON IS NEEDED: {need}" for need in data["needs"]]
+    lines += [f"suppressions: {said}" for said in data["suppressions"]]
     counts = ", ".join(f"{count} {status}" for status, count in sorted(data["runs"].items()))
     lines.append(f"runs: {counts or 'none'}")
     return "\n".join(lines)

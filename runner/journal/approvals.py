@@ -54,6 +54,12 @@ def save(tx: Tx, approval: Approval) -> Approval:
     return approval
 
 
+def approved_cases(tx: Tx) -> set[str]:
+    """The cases in which people ever agreed to something."""
+    rows = tx.all("select body from approval where state = ?", ApprovalState.APPROVED)
+    return {msgspec.json.decode(row[0], type=Approval).case_id for row in rows}
+
+
 def find(tx: Tx, approval_id: str) -> Approval | None:
     row = tx.one("select body from approval where id = ?", approval_id)
     return None if row is None else msgspec.json.decode(row[0], type=Approval)

@@ -51,6 +51,11 @@ def last_alert_number(tx: Tx) -> int:
     return int(tx.one("select coalesce(max(n), 0) from alert")[0])
 
 
+def case_of_alert(tx: Tx, alert_id: str) -> str | None:
+    row = tx.one("select case_id from alert where id = ?", alert_id)
+    return None if row is None else str(row[0])
+
+
 def read_alert(tx: Tx, alert_id: str) -> Alert:
     row = tx.one("select body from alert where id = ?", alert_id)
     return msgspec.json.decode(row[0], type=Alert)

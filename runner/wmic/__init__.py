@@ -18,7 +18,7 @@ from runner.wmic.picture import svg_picture
 from runner.wmic.places import Confidence, Places
 from runner.wmic.shape import Shape, shape_of
 from runner.wmic.spread import is_selective, spread_of
-from runner.wmic.starter import full_path, starter_of
+from runner.wmic.starter import full_path, is_forgeable, starter_of
 from runner.wmic.weighing import LEAST
 from runner.wmic.words import ascii_lower
 
@@ -55,6 +55,7 @@ __all__ = [
     "context_of",
     "full_path",
     "graph_json",
+    "is_forgeable",
     "is_selective",
     "mermaid_text",
     "parse",

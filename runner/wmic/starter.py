@@ -32,11 +32,18 @@ def full_path(path: str) -> str | None:
     return plain
 
 
+def is_forgeable(alert: Alert) -> bool:
+    """Is the answer of `starter_of` what a command line says, and no more?"""
+    return not any(name in flattened(alert.raw) for name in IMAGE_FIELDS)
+
+
 def starter_of(alert: Alert, context: TriageContext | None = None) -> str | None:
     """The full path of what started wmic, as written; None when it is not known for certain."""
-    named = list(texts_in(flattened(alert.raw), *IMAGE_FIELDS))
-    if not named:
+    # A field that is there and says `-` means that the sensor did not know.
+    if is_forgeable(alert):
         named = [_program(alert.parent)] if alert.parent else []
+    else:
+        named = list(texts_in(flattened(alert.raw), *IMAGE_FIELDS))
     if context is not None and context.parent:
         # An event of the same start: where it names a file, the alert must name the same one.
         seen = _program(context.parent)
