@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-import logging
 import os
 import pwd
 import re
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING
 
 import runner
 from connectors.document import visible
+from runner.cli_log import FORMATS, complain, set_up_log
 from runner.cli_playbooks import add_playbooks, playbooks_command
 from runner.cli_storage import add_storage
 from runner.cli_tune import add_tune
@@ -51,17 +51,6 @@ class SystemClock:
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
-
-
-class SafeFormatter(logging.Formatter):
-    """One event a line: what evidence brings along is shown as escapes, and no password."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        text = mask_secrets(super().format(record))
-        # A traceback has lines of its own; a mark before each tells them from events, also when
-        # the fault's text holds what looks like one.
-        lines = text.split("\n") if record.exc_info else [text]
-        return "\n  | ".join(map(visible, lines))
 
 
 def login_name() -> str:
@@ -94,6 +83,7 @@ def build_parser() -> argparse.ArgumentParser:
     common.add_argument("-c", "--config", type=Path, default=Path("config.yaml"), metavar="FILE")
     common.add_argument("--json", action="store_true", help="print one JSON object")
     common.add_argument("-v", "--verbose", action="store_true", help="log each step")
+    common.add_argument("--log-format", choices=FORMATS, default="text", help="text or JSON lines")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, text: str) -> argparse.ArgumentParser:
@@ -162,12 +152,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     # A short-lived process gains nothing from collecting cycles.
     gc.disable()
     arguments = build_parser().parse_args(argv)
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(SafeFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    level = logging.INFO if arguments.verbose else logging.ERROR
-    logging.basicConfig(level=level, handlers=[handler])
+    set_up_log(arguments.log_format, is_verbose=arguments.verbose)
     try:
-        return _print(_dispatch(arguments), is_json=arguments.json)
+        return _print(_dispatch(arguments), arguments)
     except BrokenPipeError:
         # Whoever read the output has gone; Python would complain once more at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -177,13 +164,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _print(result: Result, *, is_json: bool) -> int:
-    if is_json and result.data is not None:
+def _print(result: Result, arguments: argparse.Namespace) -> int:
+    if arguments.json and result.data is not None:
         print(json.dumps(mask_all(result.data), indent=2), flush=True)
-    elif result.text:
+    elif result.text and result.code in (0, 3):
         # Evidence reaches this text: whatever it holds, it moves no cursor and forges no line.
-        text = visible(mask_secrets(result.text), keep_newlines=True)
-        print(text, file=sys.stdout if result.code in (0, 3) else sys.stderr, flush=True)
+        print(visible(mask_secrets(result.text), keep_newlines=True), flush=True)
+    elif result.text:
+        complain(result.text, arguments.log_format)
     return result.code
 
 
@@ -279,10 +267,10 @@ def _service_command(arguments: argparse.Namespace, service: Service) -> Result:
             from runner.cli_tune_talk import tune_command
 
             return tune_command(arguments, service)
-    return _serve(service)
+    return _serve(service, arguments.log_format)
 
 
-def _serve(service: Service) -> Result:
+def _serve(service: Service, log_format: str) -> Result:
     from runner.service import Tick
     from runner.ticks import serve, tick_text
 
@@ -294,9 +282,9 @@ def _serve(service: Service) -> Result:
 
     def show(tick: Tick) -> None:
         """Say what a round came to, once as long as it stays the same."""
-        text = visible(tick_text(tick), keep_newlines=True)
+        text = tick_text(tick)
         if text and text != (shown[-1] if shown else ""):
-            print(text, file=sys.stderr, flush=True)
+            complain(text, log_format)
         shown[:] = [text]
 
     gc.enable()

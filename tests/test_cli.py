@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 from connectors.emulators.faults import QUOTA_503
-from runner.cli import SafeFormatter, SystemClock, main
+from runner.cli import SystemClock, main
+from runner.cli_log import SafeFormatter
 from runner.journal import Journal, cases
 from runner.ticks import run_once
 from tests.command_line import QUICK, CommandLine, Done, command_line, run_command
