@@ -146,7 +146,8 @@ def uses_text(uses: Sequence[Use], faults: Sequence[str]) -> str:
     for use in uses:
         last = "never" if use.last_at is None else use.last_at.strftime("last %Y-%m-%d %H:%M UTC")
         entry = use.entry
-        lines.append(f"{entry.id}  {use.hits} hits, {last}; until {entry.expires}, {entry.owner}")
+        hits = _many(use.hits, "hit")
+        lines.append(f"{entry.id}  {hits}, {last}; until {entry.expires}, {entry.owner}")
         lines.append(f"  {entry.shape}")
         if use.said is not None:
             lines.append(f"  LOOK: {use.said}")
