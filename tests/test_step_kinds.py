@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from connectors.emulators.slack_workspace import CHANNEL
@@ -376,9 +377,10 @@ def test_run_when_the_files_are_edited_then_a_run_in_flight_keeps_what_it_began_
         world.restart()
         answered(world, world.question(), ONE)
         assert said(world) == ["hello malicious, calm", "bye"]
+        sha256 = run_of(world).bundle_sha256
         with world.journal.read() as tx:
-            body = runs.bundle(tx, run_of(world).bundle_sha256)
-        assert SUB in body.encode().decode("unicode_escape")
+            body = runs.bundle(tx, sha256)
+        assert msgspec.json.decode(body)[1:] == [["sub", SUB]]
 
 
 def test_run_when_the_sub_playbook_fails_then_its_own_on_error_runs_and_the_step_has_failed(
