@@ -46,7 +46,7 @@ STEPS = "".join(
     with: {{alert: "{{{{ alert }}}}"}}
   - id: message{number}
     do: chat.post_message
-    with: {{text: "{{{{ host{number}.summary }}}}: {{{{ alert.host }}}}"}}
+    with: {{text: "{{{{ host{number}.summary }}}}: {{{{ alert.host | default('unknown') }}}}"}}
 """
     for number in range(4)
 )

@@ -132,17 +132,6 @@ class _Again(Exception):
         self.wait_s = wait_s
 
 
-class _HeaderAuth(requests.auth.AuthBase):
-    """Sets the headers itself: with an auth object in place, `requests` does not read `.netrc`."""
-
-    def __init__(self, headers: Mapping[str, str]) -> None:
-        self._headers = headers
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers.update(self._headers)
-        return request
-
-
 class _Call(Struct, frozen=True):
     """One request, ready to be sent (again), and until when."""
 
@@ -276,8 +265,7 @@ class HttpClient:
             json=json,
             data=form,
             files=files,
-            headers=dict(headers or {}),
-            auth=_HeaderAuth(auth or {}),
+            headers={**self._session.headers, **(headers or {}), **(auth or {})},
         )
         # What a header carries is redacted too: a product may echo `Basic` and what follows it.
         for value in (auth or {}).values():
@@ -292,7 +280,9 @@ class HttpClient:
         """Errors: `Rejected` when there is nothing that could be sent; the message shows no value,
         because the fault may lie in a credential."""
         try:
-            prepared = self._session.prepare_request(request)
+            # Not the session's way: that would merge what it holds anew for each call, and read
+            # `.netrc`.
+            prepared = request.prepare()
             for value in prepared.headers.values():
                 _require_header(value)
         except (requests.exceptions.RequestException, ValueError) as error:
@@ -333,8 +323,7 @@ class HttpClient:
         with (
             self._mapped(call.repeat),
             self._session.send(
-                # A copy: sending consumes what the request holds, and it may be sent again.
-                call.request.copy(),
+                call.request,
                 timeout=(min(CONNECT_TIMEOUT_S, left_s), min(READ_TIMEOUT_S, left_s)),
                 allow_redirects=False,
                 stream=True,
