@@ -67,11 +67,13 @@ class HttpSettings(Struct, frozen=True, kw_only=True):
 
 class Runtime(Struct, frozen=True, kw_only=True):
     """What comes in from outside. `emulated` allows plain http, to loopback only; `transport` makes
-    the adapter that carries requests (None: the real one)."""
+    the adapter that carries requests (None: the real one); `on_fault` is told of each call that
+    failed."""
 
     clock: Clock
     emulated: bool = False
     transport: Callable[[], HTTPAdapter] | None = None
+    on_fault: Callable[[ConnectorError], None] | None = None
 
 
 class Reply(Struct, frozen=True, kw_only=True):
@@ -168,6 +170,7 @@ class HttpClient:
         self.product = product
         self.base_url = settings.base_url.rstrip("/")
         self._clock = runtime.clock
+        self._on_fault = runtime.on_fault
         self._rotating = tuple(secrets)
         self._secrets = [secret.reveal() for secret in secrets]
         self._explain = explain
@@ -272,9 +275,21 @@ class HttpClient:
             self._hide(value.rpartition(" ")[2])
         call = _Call(self._prepare(request), repeat, accept, deadline)
         try:
+            return self._carry(call)
+        except ConnectorError as fault:
+            self.note_fault(fault)
+            raise
+
+    def _carry(self, call: _Call) -> Reply:
+        try:
             return self._attempt(call)
         except _Again as first:
             return self._again(call, first)
+
+    def note_fault(self, fault: ConnectorError) -> None:
+        """Tell of a call that failed; also of a refusal that came inside a good answer."""
+        if self._on_fault is not None:
+            self._on_fault(fault)
 
     def _prepare(self, request: requests.Request) -> requests.PreparedRequest:
         """Errors: `Rejected` when there is nothing that could be sent; the message shows no value,

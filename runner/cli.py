@@ -13,7 +13,6 @@ import json
 import os
 import pwd
 import re
-import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -207,7 +206,11 @@ def _dispatch(arguments: argparse.Namespace) -> Result:
 
 def _with_journal(arguments: argparse.Namespace, config: Config, journal: Journal) -> Result:
     try:
-        if arguments.command in ("run", "serve", "check", "arm", "tune"):
+        if arguments.command == "serve":
+            from runner.cli_serve import serve_command
+
+            return serve_command(config, journal, SystemClock(), arguments.log_format)
+        if arguments.command in ("run", "check", "arm", "tune"):
             return _service_command(arguments, build_service(config, journal))
         return _journal_command(arguments, config, journal)
     finally:
@@ -259,36 +262,13 @@ def _service_command(arguments: argparse.Namespace, service: Service) -> Result:
             from runner.commands import arm
 
             return arm(service, login_name(), arguments.reason)
-        case "check":
-            from runner.checks import check
-
-            return check(service)
         case "tune":
             from runner.cli_tune_talk import tune_command
 
             return tune_command(arguments, service)
-    return _serve(service, arguments.log_format)
+    from runner.checks import check
 
-
-def _serve(service: Service, log_format: str) -> Result:
-    from runner.service import Tick
-    from runner.ticks import serve, tick_text
-
-    stops: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda received, _frame: stops.append(received))
-
-    shown: list[str] = []
-
-    def show(tick: Tick) -> None:
-        """Say what a round came to, once as long as it stays the same."""
-        text = tick_text(tick)
-        if text and text != (shown[-1] if shown else ""):
-            complain(text, log_format)
-        shown[:] = [text]
-
-    gc.enable()
-    return serve(service, lambda: bool(stops), show)
+    return check(service)
 
 
 if __name__ == "__main__":

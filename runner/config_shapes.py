@@ -122,6 +122,16 @@ class HuntsShape(Shape, frozen=True, kw_only=True):
     fields: Fields = {}
 
 
+class MetricsShape(Shape, frozen=True, kw_only=True):
+    listen: Annotated[
+        str,
+        Meta(
+            pattern=r"^(\[[0-9A-Fa-f:]{2,39}\]|[0-9A-Za-z.-]{1,253}):[1-9][0-9]{0,4}$",
+            description="an address and a port, as in 127.0.0.1:9464",
+        ),
+    ]
+
+
 class Roles(Shape, frozen=True, kw_only=True):
     siem: Name | None = None
     edr: Name | None = None
@@ -146,5 +156,6 @@ class ConfigShape(Shape, frozen=True, kw_only=True):
     heartbeat_url: SecretShape | None = None
     playbook_dir: Text | None = None
     accept_passing_disk: bool = False
+    metrics: MetricsShape | None = None
     suppressions_file: Text | None = None
     runs_at_once: Annotated[int, Meta(ge=1, le=32)] = 8

@@ -95,6 +95,12 @@ class Hunts(Struct, frozen=True, kw_only=True):
     fields: dict[str, tuple[str, ...]] = {}
 
 
+class Metrics(Struct, frozen=True, kw_only=True):
+    """Where metrics are served: `address:port`."""
+
+    listen: str
+
+
 class Config(Struct, frozen=True, kw_only=True):
     """Everything that the runner was told. `warnings` are sentences for `stockade check`."""
 
@@ -112,6 +118,7 @@ class Config(Struct, frozen=True, kw_only=True):
     heartbeat_url: Secret | None = None
     playbook_dir: Path | None = None
     accept_passing_disk: bool = False
+    metrics: Metrics | None = None
     suppressions_file: Path | None = None
     runs_at_once: int = 8
     warnings: tuple[str, ...] = ()

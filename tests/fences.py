@@ -117,6 +117,7 @@ ROOMS: tuple[tuple[int, str], ...] = (
     (9, "runner/noticing.py"),
     (9, "runner/lanes.py"),
     (9, "runner/service.py"),
+    (9, "runner/metrics.py"),
     (10, "runner/storage.py"),
     (8, "runner/asking.py"),
     (8, "runner/frame.py"),

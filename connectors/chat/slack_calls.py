@@ -142,7 +142,9 @@ class SlackCalls:
             if answer.get("ok") is True:
                 return answer
             if answer.get("ok") is False:
-                raise self._refusal(reply, answer)
+                refusal = self._refusal(reply, answer)
+                self._http.note_fault(refusal)
+                raise refusal
         text = "answered without saying whether it went well"
         if reply.repeat is Repeat.ONCE:
             raise OutcomeUnknown(PRODUCT, text, status=reply.status)
