@@ -143,7 +143,7 @@ async def contain(work: Work) -> Any:
         reason=str(work.inputs["reason"]),
         quorum=_quorum(work),
         rank=rank_of_case(work.bench.journal, work.ctx.run.case_id),
-        drops_all=bool(work.ctx.run.inputs.get("is_whole")),
+        drops_all=work.inputs.get("is_whole") is True,
     )
     outcome = await work.bench.containment.carry_out(work.ctx, plan)
     if outcome["state"] in ("failed", "void"):

@@ -109,7 +109,9 @@ CATALOGUE: dict[str, ActionSpec] = {
             name="edr.release_host",
             about="Let isolated devices back on the network. Asks by itself.",
             effect=Effect.RELEASE,
-            inputs={"reason": _TEXT},
+            # Whole: whichever other case holds the device, too; else this case's hold alone is
+            # dropped, and the device is let back when it was the last one.
+            inputs={"reason": _TEXT, "is_whole": Input(type=ValueType.BOOLEAN, required=False)},
             outputs=_CONTAINMENT_OUTPUTS,
             takes_targets=True,
         ),
