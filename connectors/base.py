@@ -7,7 +7,7 @@ after we stopped listening, and what may be done when the answer was lost.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
@@ -80,12 +80,9 @@ def action(
         raise TypeError("a containment needs an inverse")
 
     def declare(method: _Method) -> _Method:
+        name = method.__name__
         declared = Action(
-            name=method.__name__,
-            effect=effect,
-            recovery=recovery,
-            settle_s=settle_s,
-            inverse=inverse,
+            name=name, effect=effect, recovery=recovery, settle_s=settle_s, inverse=inverse
         )
         method.action = declared  # type: ignore[attr-defined]
         return method
@@ -115,6 +112,8 @@ class Product:
     ROLE: ClassVar[str]
     CREDENTIALS: ClassVar[tuple[str, ...]]
     """Names of the credentials that a configuration must give."""
+    OR_CREDENTIALS: ClassVar[tuple[str, ...]] = ()
+    """Names of those that it may give in place of them, all together; never both."""
 
     class Options(Struct, frozen=True, forbid_unknown_fields=True):
         """The keys of a configuration that only this product has."""
@@ -183,6 +182,13 @@ class Siem(Protocol):
 
     def check(self) -> Sequence[CheckResult]: ...
 
+    def check_search(
+        self, search: SavedSearch, facts: Mapping[str, Sequence[str]], *, is_scheduled: bool
+    ) -> Sequence[CheckResult]:
+        """Try one saved search, changing nothing. `facts`: what its rows must tell, and the names
+        of fields that may tell it; `is_scheduled`: its scheduled runs are to be read."""
+        ...
+
 
 @runtime_checkable
 class Edr(Protocol):
@@ -204,6 +210,10 @@ class Edr(Protocol):
 
     def count_devices(self, hostname_pattern: str | None = None) -> int:
         """How many devices there are, or match a name pattern with `*`."""
+        ...
+
+    def contained_devices(self) -> Sequence[Device]:
+        """All that are contained or under way, by whomever. Errors: `Unavailable` if not whole."""
         ...
 
     @action(Effect.CONTAIN, Recovery.STATE, settle_s=60, inverse="release_host")

@@ -395,7 +395,7 @@ class HttpClient:
         if _never_sent(error):
             via = " through the proxy" if _is_proxy_fault(error) else ""
             text = f"no connection{via}: {self._clean(str(root))}"
-            return _Again(Unavailable(self.product, text), None)
+            return _Again(Unavailable(self.product, text, code="no_connection"), None)
         text = f"the answer was lost ({type(error).__name__})"
         if repeat is Repeat.ONCE:
             return OutcomeUnknown(self.product, text)

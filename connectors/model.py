@@ -217,11 +217,14 @@ class EventQuery(Struct, frozen=True, kw_only=True):
 
 class SearchJob(Struct, frozen=True, kw_only=True):
     """A search under way at the SIEM; a value that a later tick can go on with. `row_cap`: how many
-    rows it keeps at most; as many rows as that are taken for a truncated answer."""
+    rows it keeps at most; as many rows as that are taken for a truncated answer. `event_start`,
+    `event_end`: the event time that was asked for, so that a narrower search shows."""
 
     sid: str
     started_at: datetime
     row_cap: int = 500_000
+    event_start: int | None = None
+    event_end: int | None = None
 
 
 class SearchPhase(StrEnum):

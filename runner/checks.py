@@ -7,8 +7,9 @@ from datetime import date
 from pathlib import Path
 
 from connectors.errors import ConnectorError
-from connectors.model import CheckResult
+from connectors.model import CheckResult, SavedSearch
 from runner import arming
+from runner.alerts import DEFAULT_FIELDS
 from runner.bundle import neighbours
 from runner.catalogue import CATALOGUE
 from runner.config import Config, Mode, SearchConfig
@@ -24,6 +25,9 @@ from runner.suppression_file import read_suppressions
 from runner.suppression_use import ended
 from runner.yaml_reader import Fault
 
+NEEDED_FACTS = ("host", "cmdline")
+"""Without these a hit can neither be judged nor traced to a device."""
+
 
 def check(service: Service) -> Result:
     """Try everything that the configuration needs, changing nothing; exit code 1 when a part is
@@ -35,6 +39,7 @@ def check(service: Service) -> Result:
     for role in sorted(config.roles):
         found += _connector(service, role)
     found += _disk(service)
+    found += _searches(service)
     found += _protection(service)
     found += _suppressions(config, service.clock.now().date())
     found += _standing(service.journal, config)
@@ -56,6 +61,30 @@ def _connector(service: Service, role: str) -> list[CheckResult]:
     return [
         CheckResult(what=f"{role} ({name}): {one.what}", ok=one.ok, mend=one.mend)
         for one in results
+    ]
+
+
+def _searches(service: Service) -> list[CheckResult]:
+    """Each configured search and its canary, tried as a poll would use it."""
+    found: list[CheckResult] = []
+    for search in service.config.searches.values():
+        facts = {**DEFAULT_FIELDS, **search.fields}
+        wanted = {fact: facts[fact] for fact in NEEDED_FACTS}
+        found += _search(service, search.name, search.saved_search, wanted)
+        if search.canary is not None:
+            found += _search(service, search.name, search.canary, {})
+    return found
+
+
+def _search(
+    service: Service, name: str, saved: SavedSearch, facts: dict[str, tuple[str, ...]]
+) -> list[CheckResult]:
+    try:
+        results = service.roles.siem.check_search(saved, facts, is_scheduled=False)
+    except ConnectorError as fault:
+        return [CheckResult(what=f"search {name}", ok=False, mend=str(fault))]
+    return [
+        CheckResult(what=f"search {name}: {one.what}", ok=one.ok, mend=one.mend) for one in results
     ]
 
 

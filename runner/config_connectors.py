@@ -206,24 +206,36 @@ class ConnectorRules:
         self, name: str, shape: shapes.ConnectorShape, cls: type[Product]
     ) -> dict[str, Secret]:
         where = ("connectors", name, "credentials")
-        for wanted in cls.CREDENTIALS:
+        known = (*cls.CREDENTIALS, *cls.OR_CREDENTIALS)
+        given = self._reading.keys(where)
+        for wanted in self._wanted(name, given, cls):
             # A credential that is there but faulty has been reported already.
-            if wanted not in self._reading.keys(where):
+            if wanted not in given:
                 text = f"connectors.{name}.credentials has no `{wanted}`"
                 mend = f"Add `{wanted}: {{env: NAME}}` or `{wanted}: {{file: path}}`."
                 self._reading.add(where, text, mend, "credential")
         secrets = {}
         for key, source in shape.credentials.items():
-            if key not in cls.CREDENTIALS:
+            if key not in known:
                 text = f"connectors.{name}.credentials.{key} is unknown to type `{shape.type}`"
-                self._reading.add(
-                    (*where, key), text, closest(key, list(cls.CREDENTIALS)), "credential"
-                )
+                self._reading.add((*where, key), text, closest(key, list(known)), "credential")
                 continue
             secret = self._reading.secret(source, (*where, key))
             if secret is not None:
                 secrets[key] = secret
         return secrets
+
+    def _wanted(self, name: str, given: list[str], cls: type[Product]) -> tuple[str, ...]:
+        """Which of the two ways to sign in was begun; both at once is a fault."""
+        first = [key for key in given if key in cls.CREDENTIALS]
+        other = [key for key in given if key in cls.OR_CREDENTIALS]
+        if first and other:
+            text = f"connectors.{name}.credentials gives `{first[0]}` and `{other[0]}`"
+            ways = [" with ".join(f"`{key}`" for key in cls.CREDENTIALS)]
+            ways += [" with ".join(f"`{key}`" for key in cls.OR_CREDENTIALS)]
+            mend = f"Give {ways[0]}, or {ways[1]}: one of the two."
+            self._reading.add(("connectors", name, "credentials"), text, mend, "credential")
+        return cls.OR_CREDENTIALS if other and not first else cls.CREDENTIALS
 
     def _options(self, name: str, cls: type[Product]) -> object:
         where = ("connectors", name, "options")

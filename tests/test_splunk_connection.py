@@ -69,11 +69,11 @@ QUOTA = (
 )
 
 
-def make(clock: FakeClock | None = None, **options: Any) -> Splunk:
+def make(clock: FakeClock | None = None, base: str = BASE, **options: Any) -> Splunk:
     return Splunk(
         name="splunk",
         tenant="example",
-        settings=HttpSettings(base_url=BASE),
+        settings=HttpSettings(base_url=base),
         credentials={"token": Secret(TOKEN)},
         options=msgspec.convert(options, Splunk.Options),
         runtime=Runtime(clock=clock or FakeClock()),
@@ -166,6 +166,17 @@ def test_fetch_rows_when_the_version_is_old_then_results_come_by_get_from_v1(
     assert asked == {"count": "1", "offset": "0", "output_mode": "json"}
 
 
+@pytest.mark.parametrize(("version", "has_v2"), [("9.0.2208", False), ("9.0.2209", True)])
+def test_fetch_rows_when_splunk_cloud_then_v2_begins_with_9_0_2209(
+    strict_responses: RequestsMock, version: str, has_v2: bool
+) -> None:
+    cloud = {"entry": [{"content": {"instance_type": "cloud"}}]}
+    strict_responses.get(INFO, json={"generator": {"version": version}, **cloud})
+    add = strict_responses.post if has_v2 else strict_responses.get
+    add(f"{V2 if has_v2 else V1}/{SID}/results", json={"results": [{"host": "WS-1"}]})
+    assert list(make().fetch_rows(JOB, 1)) == [{"host": "WS-1"}]
+
+
 @pytest.mark.parametrize(
     "body", [{}, {"generator": {}, "entry": [{"content": {}}]}, [], {"generator": {"version": "x"}}]
 )
@@ -186,7 +197,13 @@ def test_start_saved_search_when_dispatched_then_exactly_this_is_sent(
     clock = FakeClock()
     strict_responses.post(DISPATCH, status=201, json={"sid": SID})
     job = make(clock).start_saved_search(SEARCH, WINDOW)
-    assert job == SearchJob(sid=SID, started_at=clock.now(), row_cap=500_000)
+    assert job == SearchJob(
+        sid=SID,
+        started_at=clock.now(),
+        row_cap=500_000,
+        event_start=WINDOW.event_start,
+        event_end=WINDOW.event_end,
+    )
     request = strict_responses.calls[0].request
     assert form_of(request) == {
         "trigger_actions": "0",
@@ -629,10 +646,16 @@ def context(*capabilities: str) -> dict[str, Any]:
     return {"entry": [{"content": content}]}
 
 
+def role(**content: Any) -> dict[str, Any]:
+    limits = {"srchFilter": "", "srchTimeWin": 1_209_600, "srchJobsQuota": 6}
+    return {"entry": [{"content": {**limits, **content}}]}
+
+
 def register_check(mock: RequestsMock, **replaced: dict[str, Any]) -> None:
     replies: dict[str, tuple[str, str, dict[str, Any]]] = {
         "context": ("GET", CONTEXT, {"json": context("search")}),
         "saved": ("GET", SAVED, {"json": {"entry": [{"name": "x", "content": {}}]}}),
+        "role": ("GET", BASE + "/services/authorization/roles/stockade", {"json": role()}),
         "start": ("POST", V2, {"status": 201, "json": {"sid": SID}}),
         "status": ("GET", f"{V2}/{SID}", {"json": status_of(resultCount=1)}),
         "control": ("POST", f"{V2}/{SID}/control", {"json": {}}),
@@ -647,7 +670,7 @@ def test_check_when_all_is_well_then_each_thing_is_named_and_the_job_is_cancelle
     register_check(splunkd)
     found = make().check()
     assert [result for result in found if not result.ok or result.mend] == []
-    assert len(found) == 7
+    assert len(found) == 8
     assert any("9.2.1" in result.what for result in found)
     assert str(splunkd.calls[-1].request.url).endswith("/control")
 
@@ -661,6 +684,9 @@ def test_check_when_all_is_well_then_each_thing_is_named_and_the_job_is_cancelle
             {"context": {"json": context("search", "run_collect", "delete_by_keyword")}},
             ["delete_by_keyword, run_collect"],
         ),
+        ({"role": {"json": role(srchFilter="host=WS-*")}}, ["srchFilter", "`host=WS-*`"]),
+        ({"role": {"json": role(srchTimeWin=86_400)}}, ["srchTimeWin to 777600", "86400"]),
+        ({"role": {"json": role(srchJobsQuota="1")}}, ["srchJobsQuota to 3"]),
         ({"saved": {"json": {"entry": []}}}, ["share the saved search"]),
         ({"saved": {"status": 403, "json": told("denied")}}, ["permission", "denied"]),
         ({"start": {"status": 403, "json": told("denied")}}, ["permission", "denied"]),
@@ -672,7 +698,7 @@ def test_check_when_all_is_well_then_each_thing_is_named_and_the_job_is_cancelle
         ),
         (
             {"status": {"json": status_of(isDone=False, dispatchState="QUEUED", resultCount=1)}},
-            ["it is running"],
+            ["it is QUEUED"],
         ),
         ({"context": {"status": 502, "body": "<title>Bad Gateway</title>"}}, ["Bad Gateway"]),
     ],
@@ -685,3 +711,89 @@ def test_check_when_something_is_missing_then_it_is_named(
     mends = [result.mend or "" for result in make().check() if not result.ok]
     assert len(mends) == 1
     assert all(word in mends[0] for word in words), mends
+
+
+@pytest.mark.parametrize(
+    ("content", "is_whole"),
+    [
+        ({"searchEarliestTime": 500, "searchLatestTime": 90_000}, True),
+        ({"searchEarliestTime": "500.000", "searchLatestTime": "90000.0"}, True),
+        ({"searchEarliestTime": 0, "searchLatestTime": 0}, True),
+        ({"searchEarliestTime": 900, "searchLatestTime": 90_000}, False),
+        ({"searchEarliestTime": 500, "searchLatestTime": 1200}, False),
+    ],
+)
+def test_search_status_when_less_time_was_searched_than_asked_then_the_answer_is_not_whole(
+    splunkd: RequestsMock, content: dict[str, Any], is_whole: bool
+) -> None:
+    splunkd.get(f"{V2}/{SID}", json=status_of(**content))
+    job = msgspec.structs.replace(JOB, event_start=500, event_end=90_000)
+    status = make(ignored_warnings=["the time range was narrowed"]).search_status(job)
+    assert (status.phase is SearchPhase.COMPLETE) == is_whole
+    assert any("srchTimeWin" in text for text in status.messages) != is_whole
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Search not executed: The maximum disk usage quota for this user has been reached.",
+        "Search not executed: The minimum free disk space (5000MB) reached for /opt/splunk.",
+        "This search could not be dispatched because the role-based concurrency limit of"
+        " historical searches for role=stockade has been reached.",
+    ],
+)
+def test_start_when_any_limit_keeps_the_search_from_starting_then_nothing_was_started(
+    splunkd: RequestsMock, text: str
+) -> None:
+    splunkd.post(DISPATCH, status=503, json=told(text))
+    with pytest.raises(Unavailable, match=r"HTTP 503") as caught:
+        make().start_saved_search(SEARCH, WINDOW)
+    assert caught.value.code == "search_quota"
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_check_when_the_role_may_not_read_itself_then_it_is_said_to_be_not_looked_at(
+    splunkd: RequestsMock, status: int
+) -> None:
+    register_check(splunkd, role={"status": status, "json": told("denied")})
+    found = make().check()
+    assert [one.what for one in found if "not looked at" in one.what]
+    assert all(one.ok for one in found)
+
+
+@pytest.mark.parametrize("limit", [-1, 0, "-1", None])
+def test_check_when_the_role_has_no_limits_then_they_are_well(
+    splunkd: RequestsMock, limit: object
+) -> None:
+    register_check(splunkd, role={"json": role(srchTimeWin=limit, srchJobsQuota=limit)})
+    assert all(one.ok for one in make().check())
+
+
+@pytest.mark.parametrize(
+    ("base", "words"),
+    [
+        ("https://acme.splunkcloud.com:8089", "IP allow list"),
+        ("https://splunk.example.test:8089", "no connection"),
+    ],
+)
+def test_check_when_nothing_can_be_reached_then_splunk_cloud_is_told_by_its_allow_list(
+    strict_responses: RequestsMock, base: str, words: str
+) -> None:
+    refused = requests.exceptions.ConnectTimeout("timed out")
+    strict_responses.get(base + "/services/authentication/current-context", body=refused)
+    (found,) = make(base=base).check()
+    assert words in str(found.mend)
+    assert ("allow list" in str(found.mend)) == ("splunkcloud" in base)
+
+
+def test_check_when_a_cloud_address_has_no_port_then_it_is_named(
+    strict_responses: RequestsMock,
+) -> None:
+    base = "https://acme.splunkcloud.com"
+    strict_responses.get(
+        base + "/services/authentication/current-context",
+        status=303,
+        headers={"Location": "/en-US/"},
+    )
+    (found,) = make(base=base).check()
+    assert "write :8089" in str(found.mend)

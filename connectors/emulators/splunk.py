@@ -7,7 +7,6 @@ else is a 400 as for a search that cannot be parsed.
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Callable
 from datetime import datetime
@@ -19,25 +18,25 @@ import msgspec
 from connectors.emulators import scenario
 from connectors.emulators.emulator import Keys
 from connectors.emulators.spl_commands import StoredEvent
-from connectors.emulators.splunk_jobs import SAVED_MAX_COUNT, saved_sid
-from connectors.emulators.splunk_search import SearchHead, job_link, page_of
+from connectors.emulators.splunk_access import Access
+from connectors.emulators.splunk_jobs import SAVED_MAX_COUNT, saved_sid, scheduler_sid
+from connectors.emulators.splunk_search import job_link, page_of
 from connectors.emulators.splunk_wire import Entry, Writer
 from connectors.emulators.store import StateFile
 from connectors.emulators.wire import Answer, Call
 from connectors.model import Clock, JsonObject
 
 Handler = Callable[["Splunk", Call, dict[str, str], Writer, tuple[Any, ...]], Answer]
-CAPABILITIES = ["search", "list_search_scheduler"]
 
 
-class Splunk(SearchHead):
-    """One search head. Tunable: `version`, `job_s` (how long a job runs, in seconds of the clock),
-    `row_cap` (rows a job keeps at most, None: Splunk's own), `page_cap` (rows an answer holds)."""
+class Splunk(Access):
+    """One search head with its saved searches."""
 
     PRODUCT: ClassVar[str] = "splunk"
     CREDENTIALS: ClassVar[dict[str, str]] = {"token": "", "username": "soar-", "password": ""}
-    TUNABLE: ClassVar[frozenset[str]] = frozenset({"version", "job_s", "row_cap", "page_cap"})
-    COMMANDS: ClassVar[frozenset[str]] = frozenset({"add_event", "spoil_job", "drop_jobs"})
+    COMMANDS: ClassVar[frozenset[str]] = frozenset(
+        {"add_event", "spoil_job", "drop_jobs", "expire_sessions", "run_schedule"}
+    )
 
     def __init__(
         self,
@@ -49,7 +48,6 @@ class Splunk(SearchHead):
     ) -> None:
         super().__init__(clock, keys=keys, store=store, base=base)
         self.saved = {name: _saved(text) for name, text in scenario.SAVED_SEARCHES.items()}
-        self._sessions: set[str] = set()
 
     def snapshot(self) -> JsonObject:
         added = msgspec.to_builtins(self._added)
@@ -58,6 +56,22 @@ class Splunk(SearchHead):
     def restore(self, world: JsonObject) -> None:
         self.saved = world["saved"]
         self._added = msgspec.convert(world["added"], list[StoredEvent])
+
+    def run_schedule(
+        self, name: str, earliest_s: float, latest_s: float = 0.0, age_s: float = 0.0
+    ) -> str:
+        """The scheduler runs a saved search now, as for `age_s` ago, over event time from
+        `earliest_s` to `latest_s` before that. Gives the job's id."""
+        with self.lock:
+            at = self.clock.now().timestamp() - age_s
+            sid = scheduler_sid(name, int(at), next(self._numbers))
+            times = {
+                "earliest_time": f"{at - earliest_s:.0f}",
+                "latest_time": f"{at - latest_s:.0f}",
+            }
+            writer = Writer("json", self.version)
+            self._start(sid, _generating(self.saved[name]["search"]), times, writer, label=name)
+            return sid
 
     # -- serving -----------------------------------------------------------------------------------
 
@@ -80,55 +94,6 @@ class Splunk(SearchHead):
                     return writer.message(400, "ERROR", "An argument is not a number.")
         return writer.message(404, "ERROR", "Not Found")
 
-    def _login(self, call: Call, fields: dict[str, str], writer: Writer) -> Answer:
-        given = (fields.get("username"), fields.get("password"))
-        if given != (self.credentials["username"], self.credentials["password"]):
-            return writer.message(401, "WARN", "Login failed")
-        key = Keys.fresh({"key": "sk"}).credentials["key"]
-        self._sessions.add(key)
-        answer = writer.value("sessionKey", key)
-        if fields.get("cookie") != "1":
-            return answer
-        cookie = f"splunkd_{self.address[1]}={key}; Path=/; HttpOnly"
-        return msgspec.structs.replace(answer, headers=(("Set-Cookie", cookie),))
-
-    def _is_authed(self, call: Call) -> bool:
-        scheme, _, value = call.header("authorization").partition(" ")
-        if scheme == "Bearer":
-            return value == self.credentials["token"]
-        if scheme == "Splunk":
-            return value in self._sessions
-        if scheme == "Basic":
-            pair = f"{self.credentials['username']}:{self.credentials['password']}"
-            return value == base64.b64encode(pair.encode()).decode()
-        cookie = re.search(r"splunkd_\d+=([^;]+)", call.header("cookie"))
-        return cookie is not None and cookie[1] in self._sessions
-
-    @property
-    def _has_v2(self) -> bool:
-        return tuple(int(part) for part in self.version.split(".")) >= (9, 0, 2)
-
-    # -- about the server --------------------------------------------------------------------------
-
-    def _info(self, call: Call, fields: dict[str, str], writer: Writer, _: object) -> Answer:
-        content = {
-            "version": self.version,
-            "build": "0",
-            "serverName": "emulator",
-            "product_type": "enterprise",
-        }
-        link = "/services/server/info/server-info"
-        return writer.feed("server-info", [Entry(name="server-info", link=link, content=content)])
-
-    def _context(self, call: Call, fields: dict[str, str], writer: Writer, _: object) -> Answer:
-        content = {
-            "username": self.credentials["username"],
-            "roles": ["stockade"],
-            "capabilities": CAPABILITIES,
-        }
-        link = "/services/authentication/current-context/context"
-        return writer.feed("current-context", [Entry(name="context", link=link, content=content)])
-
     # -- saved searches ----------------------------------------------------------------------------
 
     def _list_saved(self, call: Call, fields: dict[str, str], writer: Writer, _: object) -> Answer:
@@ -140,6 +105,8 @@ class Splunk(SearchHead):
         self, call: Call, fields: dict[str, str], writer: Writer, _: object
     ) -> Answer:
         name = fields.pop("name", "")
+        if not self.may_write:
+            return writer.message(403, "ERROR", _FORBIDDEN)
         if name in self.saved:
             text = f"Unable to create saved search with name '{name}'. It already exists."
             return writer.message(409, "ERROR", text)
@@ -161,6 +128,8 @@ class Splunk(SearchHead):
             return self._history(name, fields, writer)
         if call.method == "GET":
             return writer.feed("savedsearch", [self._saved_entry(name)])
+        if not self.may_write:
+            return writer.message(403, "ERROR", _FORBIDDEN)
         if call.method == "DELETE":
             del self.saved[name]
             return msgspec.structs.replace(writer.feed("savedsearch", []), changed=True)
@@ -177,9 +146,9 @@ class Splunk(SearchHead):
     def _dispatch(self, name: str, fields: dict[str, str], writer: Writer) -> Answer:
         saved = self.saved[name]
         sid = saved_sid(self.credentials["username"], name, next(self._numbers), self.clock.now())
-        text = saved["search"].strip()
-        if not text.startswith(("|", "search ")):
-            text = f"search {text}"
+        text = _generating(saved["search"])
+        if saved["disabled"] in (True, "1"):
+            return writer.message(400, "ERROR", f"Saved search '{name}' is disabled.")
         given = {**saved, **fields}
         cap = int(given.get("dispatch.max_count") or SAVED_MAX_COUNT)
         times = {
@@ -195,6 +164,11 @@ class Splunk(SearchHead):
             for job in page_of(found, fields, default=30)
         ]
         return writer.feed("history", entries, total=len(found))
+
+
+def _generating(text: str) -> str:
+    text = text.strip()
+    return text if text.startswith(("|", "search ")) else f"search {text}"
 
 
 def _saved(search: str) -> JsonObject:
@@ -213,10 +187,12 @@ def _decoded(segment: str) -> str:
     return unquote(segment.replace("+", " ")).replace("%2F", "/")
 
 
+_FORBIDDEN = "You do not have permission to perform this operation"
 _JOBS = r"search/(v2/)?jobs"
 _ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", r"server/info(?:/server-info)?", Splunk._info),
     ("GET", r"authentication/current-context", Splunk._context),
+    ("GET", r"authorization/roles/([^/]+)", Splunk._role),
     ("GET", r"saved/searches", Splunk._list_saved),
     ("POST", r"saved/searches", Splunk._create_saved),
     ("GET", r"saved/searches/([^/]+)(?:/(history))?", Splunk._one_saved),

@@ -7,6 +7,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from connectors.emulators.spl import time_of
@@ -36,6 +37,7 @@ class Job(Struct, kw_only=True):
     runs_s: float
     rows: list[Row]
     event_count: int
+    bounds: Bounds = Bounds()
     fault: JobFault = JobFault()
 
     def is_done(self, now: datetime) -> bool:
@@ -68,6 +70,8 @@ class Job(Struct, kw_only=True):
             "scanCount": self.event_count,
             "runDuration": self.runs_s,
             "ttl": 600,
+            "searchEarliestTime": self.bounds.earliest or 0,
+            "searchLatestTime": self.bounds.latest or self.started_at,
             **self.fault.content,
         }
 
@@ -97,11 +101,17 @@ def run_job(
     label: str = "",
     runs_s: float = 0.0,
     max_count: int = ADHOC_MAX_COUNT,
+    time_win_s: int | None = None,
     fault: JobFault | None = None,
 ) -> Job:
-    """Parse and run a search now. Errors: `SplError`."""
+    """Parse and run a search now, over no more than `time_win_s` before its latest time, as a role
+    may limit it. Errors: `SplError`."""
     search = Search(text, now)
     bounds = bounds_of(fields, search.bounds, now)
+    if time_win_s is not None:
+        latest = bounds.latest if bounds.latest is not None else now.timestamp()
+        first = max(bounds.earliest or 0, latest - time_win_s)
+        bounds = msgspec.structs.replace(bounds, earliest=first)
     visible = [event for event in events if event.visible_at <= now.timestamp()]
     rows = search.run(visible, bounds)
     return Job(
@@ -112,6 +122,7 @@ def run_job(
         runs_s=runs_s,
         rows=rows[:max_count],
         event_count=len(rows),
+        bounds=bounds,
         fault=fault or JobFault(),
     )
 
@@ -120,3 +131,9 @@ def saved_sid(user: str, name: str, number: int, now: datetime) -> str:
     """The sid of a dispatched saved search: who, whose, where, which, when."""
     digest = sha256(name.encode()).hexdigest()[:12]
     return f"{user}__nobody__search__RMD5{digest}_at_{int(now.timestamp())}_{number}"
+
+
+def scheduler_sid(name: str, at: int, number: int) -> str:
+    """The sid of a scheduled run. Source: "Use a webhook alert action", 2026-11-25."""
+    digest = sha256(name.encode()).hexdigest()[:12]
+    return f"scheduler__nobody__search__RMD5{digest}_at_{at}_{number}"

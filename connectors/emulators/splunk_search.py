@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import datetime, timedelta
 from itertools import count
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 from urllib.parse import unquote
 
 import msgspec
@@ -24,7 +24,13 @@ _Item = TypeVar("_Item")
 
 
 class SearchHead(Emulator):
-    """The part of a splunkd that runs searches over its events."""
+    """The part of a splunkd that runs searches over its events. Tunable: `version`, `job_s` (how
+    long a job runs, in seconds of the clock), `row_cap` (rows a job keeps at most, None: Splunk's
+    own), `page_cap` (rows an answer holds), `srch_time_win_s` (the role's `srchTimeWin`)."""
+
+    TUNABLE: ClassVar[frozenset[str]] = frozenset(
+        {"version", "job_s", "row_cap", "page_cap", "srch_time_win_s"}
+    )
 
     def __init__(
         self,
@@ -39,6 +45,7 @@ class SearchHead(Emulator):
         self.job_s = 0.0
         self.row_cap: int | None = None
         self.page_cap = 50_000
+        self.srch_time_win_s: int | None = None
         self.events: list[StoredEvent] = scenario.events(base or clock.now())
         self.jobs: dict[str, Job] = {}
         self._added: list[StoredEvent] = []
@@ -101,6 +108,7 @@ class SearchHead(Emulator):
                 self.clock.now(),
                 label=label,
                 runs_s=self.job_s,
+                time_win_s=self.srch_time_win_s,
                 max_count=self.row_cap if self.row_cap is not None else max_count,
                 fault=self._job_faults.pop(0) if self._job_faults else None,
             )

@@ -1,6 +1,6 @@
 """The client of one Splunk: which calls are made, and what their answers mean to the runner.
 
-Speaks REST with `output_mode=json` and a token. It knows two generations of the search API: v2 from
+Speaks REST with `output_mode=json`. It knows two generations of the search API: v2 from
 9.0.2, where results are fetched by POST, and v1 before. Searches are started, polled and fetched;
 never `exec_mode=blocking` or `oneshot`, which hold the connection.
 
@@ -14,6 +14,8 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
+
+from msgspec.structs import replace
 
 from connectors.base import Connector
 from connectors.errors import NotFound, OutcomeUnknown, Unavailable
@@ -49,7 +51,7 @@ class Splunk(SplunkProduct, Connector):
 
     def __init__(self, **parts: Any) -> None:
         super().__init__(**parts)
-        self._rest = Rest(self.settings, self.credentials["token"], self.runtime)
+        self._rest = Rest(self.settings, self.credentials, self.runtime)
 
     def server_time(self) -> datetime:
         """Splunk's own clock. Errors: `Unavailable` when it cannot be read."""
@@ -78,11 +80,12 @@ class Splunk(SplunkProduct, Connector):
             "dispatch.auto_cancel": AUTO_CANCEL_S,
         }
         try:
-            return self._start(saved_search_path(search) + "/dispatch", form, self.options.row_cap)
+            job = self._start(saved_search_path(search) + "/dispatch", form, self.options.row_cap)
         except NotFound as error:
             where = f"app {search.app}, owner {search.owner}"
             text = self._rest.redact(f"no saved search {search.name!r} in {where} ({error.text})")
             raise NotFound(jobs.PRODUCT, text, status=error.status) from None
+        return replace(job, event_start=window.event_start, event_end=window.event_end)
 
     def start_event_query(self, query: EventQuery) -> SearchJob:
         """Run a structured hunt. The job keeps one row more than the limit, so that a cut shows.
@@ -104,7 +107,8 @@ class Splunk(SplunkProduct, Connector):
             "timeout": JOB_TTL_S,
             "auto_cancel": AUTO_CANCEL_S,
         }
-        return self._start(self._rest.job_path(), form, query.limit + 1)
+        job = self._start(self._rest.job_path(), form, query.limit + 1)
+        return replace(job, event_start=earliest, event_end=latest)
 
     def start_probe(self) -> SearchJob:
         """Ask for one event of the last hour in any index that the role may read; for `check`."""
@@ -163,7 +167,12 @@ class Splunk(SplunkProduct, Connector):
         # A busy search head answers 204, or 200 with nothing, while it knows nothing yet.
         if reply.status == 204 or not reply.body.strip():
             return SearchStatus(phase=SearchPhase.RUNNING, row_count=0)
-        status = jobs.read_status(reply.json(), job.row_cap, self.options.ignored_warnings)
+        # An end in the future may be told as now.
+        now = int(job.started_at.timestamp())
+        end = None if job.event_end is None else min(job.event_end, now)
+        status = jobs.read_status(
+            reply.json(), job.row_cap, self.options.ignored_warnings, (job.event_start, end)
+        )
         return SearchStatus(
             phase=status.phase,
             row_count=status.row_count,
@@ -230,3 +239,14 @@ class Splunk(SplunkProduct, Connector):
         from connectors.siem.splunk.permissions import PermissionCheck
 
         return PermissionCheck(self, self._rest, self.runtime.clock).run()
+
+    def check_search(
+        self, search: SavedSearch, facts: Mapping[str, Sequence[str]], *, is_scheduled: bool
+    ) -> Sequence[CheckResult]:
+        """As the role says: is this search there, readable, sound, and can it be started? It is
+        started over the last minute, and cancelled."""
+        from connectors.siem.splunk.search_check import SearchCheck
+
+        return SearchCheck(self, self._rest, self.runtime.clock).run(
+            search, facts, is_scheduled=is_scheduled
+        )

@@ -9,6 +9,7 @@ Source: docs.splunk.com REST API Reference "search/jobs"; splunk-sdk 2.1.1 `clie
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Sequence
 from html import unescape
@@ -22,11 +23,18 @@ from connectors.model import JsonObject, Row, SearchPhase, SearchStatus
 PRODUCT = "splunk"
 
 _UNFINISHED = frozenset({"QUEUED", "PARSING", "RUNNING", "PAUSED", "FINALIZING"})
+_WAITING = {
+    "QUEUED": "INFO: it is QUEUED, because as many searches run as the role or the system may run",
+    "PAUSED": "INFO: it is PAUSED, and goes on only when somebody lets it",
+}
+_LATEST_SLACK_S = 300
 _TALK = frozenset({"INFO", "DEBUG"})
 """Kinds of message that say nothing about missing rows."""
 _XML_MESSAGE = re.compile(r"<msg\b[^>]*>(.*?)</msg>", re.DOTALL)
 _HTML_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.DOTALL | re.IGNORECASE)
-_QUOTA = "concurrent"
+_NOT_STARTED = ("concurren", "not executed", "could not be dispatched")
+"""Parts of what splunkd says when a limit kept a search from starting: how many run, the disk that
+a role may use, the disk that is left."""
 _MAX_EXCERPT_BYTES = 4000
 
 
@@ -68,12 +76,19 @@ def doubts(messages: Sequence[Message], ignored_warnings: Sequence[str]) -> tupl
     )
 
 
-def read_status(reply: object, row_cap: int, ignored_warnings: Sequence[str] = ()) -> SearchStatus:
-    """A job's status reply as a phase. Errors: `Unavailable` when it is no status at all."""
+def read_status(
+    reply: object,
+    row_cap: int,
+    ignored_warnings: Sequence[str] = (),
+    asked: tuple[int | None, int | None] = (None, None),
+) -> SearchStatus:
+    """A job's status reply as a phase. `asked`: start and end of the event time that was asked
+    for. Errors: `Unavailable` when it is no status at all."""
     content = content_of(reply)
     messages = messages_in(content.get("messages"))
     if isinstance(reply, dict):
         messages += messages_in(reply.get("messages"))
+    messages += narrowed(content, *asked)
     serious = doubts(messages, ignored_warnings)
     row_count = _count(content.get("resultCount"))
     phase = _phase(content, row_count, row_cap, serious)
@@ -81,7 +96,36 @@ def read_status(reply: object, row_cap: int, ignored_warnings: Sequence[str] = (
     state = str(content.get("dispatchState"))
     if phase is SearchPhase.FAILED and not said:
         said = (f"ERROR: the job ended as {state}",)
+    if phase is SearchPhase.RUNNING and state in _WAITING:
+        said += (_WAITING[state],)
     return SearchStatus(phase=phase, row_count=row_count, messages=said)
+
+
+def narrowed(content: JsonObject, start: int | None, end: int | None) -> tuple[Message, ...]:
+    """Words about a search that looked over less event time than was asked for: by `srchTimeWin` of
+    the role, or by time words in its own text, both of which splunkd applies without a warning.
+    `ERROR`, so that no setting can declare it harmless.
+    Source: authorize.conf.spec; REST API Reference "search/jobs", 2026-11-25."""
+    first = _epoch(content.get("searchEarliestTime"))
+    last = _epoch(content.get("searchLatestTime"))
+    cut = []
+    if start is not None and first is not None and first > start + 1:
+        cut.append(f"it begins at {first:.0f} and not at {start}")
+    if end is not None and last is not None and last + _LATEST_SLACK_S < end:
+        cut.append(f"it ends at {last:.0f} and not at {end}")
+    if not cut:
+        return ()
+    text = f"the time range was narrowed: {', '.join(cut)}; look at srchTimeWin and the text"
+    return (Message("ERROR", text),)
+
+
+def _epoch(value: object) -> float | None:
+    """Epoch seconds; None for what is not told (0 too)."""
+    try:
+        at = float(str(value))
+    except ValueError:
+        return None
+    return at if math.isfinite(at) and at > 0 else None
 
 
 def _phase(
@@ -226,6 +270,8 @@ def is_splunkd(body: bytes) -> bool:
 
 
 def is_quota(body: bytes) -> bool:
-    """True for the 503 that says that the search was not started because too many are running.
-    Source: hasadna/open-bus#177 and dmuth/SeptaStats#27 show the text; read 2026-11-25."""
-    return any(_QUOTA in text.lower() and "search" in text.lower() for text in _said(body))
+    """True for the 503 that says that a limit kept the search from being started.
+    Source: hasadna/open-bus#177 and dmuth/SeptaStats#27 show the text; limits.conf.spec and
+    authorize.conf.spec (`srchDiskQuota`); read 2026-11-25."""
+    texts = [text.lower() for text in _said(body) if "search" in text.lower()]
+    return any(part in text for text in texts for part in _NOT_STARTED)

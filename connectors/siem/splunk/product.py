@@ -13,11 +13,12 @@ SAVED_ROW_CAP = 500_000
 
 
 class SplunkProduct(Product):
-    """One deployment, searched with one token."""
+    """One deployment, searched by one account: a token, or a user name with its password."""
 
     TYPE: ClassVar[str] = "splunk"
     ROLE: ClassVar[str] = "siem"
     CREDENTIALS: ClassVar[tuple[str, ...]] = ("token",)
+    OR_CREDENTIALS: ClassVar[tuple[str, ...]] = ("username", "password")
 
     class Options(Struct, frozen=True, forbid_unknown_fields=True):
         """`ignored_warnings`: parts of warnings that do not mean missing rows on this deployment.

@@ -1,4 +1,4 @@
-"""How splunkd is spoken to: token, JSON, version of the API, its clock, its error bodies.
+"""How splunkd is spoken to: sign-in, JSON, version of the API, its clock, its error bodies.
 
 Source: docs.splunk.com REST API Reference, "Basic concepts"; requests recorded from splunk-sdk
 2.1.1; read 2026-11-25.
@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -18,30 +19,39 @@ from connectors.errors import Rejected, Unavailable
 from connectors.http import HttpClient, HttpSettings, Repeat, Reply, Runtime, path_of
 from connectors.model import SavedSearch, Secret
 from connectors.siem.splunk import jobs
+from connectors.siem.splunk.sign_in import Send, sign_in
 
 CLOCK_MAX_AGE_S = 60.0
 FIRST_V2_VERSION = (9, 0, 2)
+CLOUD_DOMAINS = (".splunkcloud.com", ".splunkcloudgc.com")
+FIRST_V2_CLOUD = (9, 0, 2209)
 
 
 class _Server(Struct, frozen=True):
     """What `server/info` told: the version, and the clock (if any) at our own monotonic instant."""
 
     version: tuple[int, ...]
+    is_cloud: bool
     clock: datetime | None
     read_at: float
 
 
 class Rest:
-    """One splunkd, reached with one token. Every call asks for JSON; none follows a redirect."""
+    """One splunkd, reached by one account. Every call asks for JSON; none follows a redirect."""
 
-    def __init__(self, settings: HttpSettings, token: Secret, runtime: Runtime) -> None:
-        if not token.reveal().strip():
-            raise Rejected(jobs.PRODUCT, "the token is empty", code="empty_credential")
-        self._token = token
+    def __init__(
+        self, settings: HttpSettings, credentials: Mapping[str, Secret], runtime: Runtime
+    ) -> None:
         self._clock = runtime.clock
+        address = urlsplit(settings.base_url)
+        self.is_cloud_address = str(address.hostname).endswith(CLOUD_DOMAINS)
+        self.has_port = address.port is not None
+        # A user's name is no secret: hidden, it would be cut out of roles and job ids.
+        hidden = [secret for name, secret in credentials.items() if name != "username"]
         self._http = HttpClient(
-            jobs.PRODUCT, settings, runtime, secrets=[token], explain=jobs.explain
+            jobs.PRODUCT, settings, runtime, secrets=hidden, explain=jobs.explain
         )
+        self._sign_in = sign_in(self._http, credentials, runtime.clock)
         self._server: _Server | None = None
 
     def server_time(self) -> datetime:
@@ -62,13 +72,15 @@ class Rest:
 
     def has_v2(self) -> bool:
         """From 9.0.2 on (Cloud: 9.0.2209) the search API is v2, and results are fetched by POST."""
-        return self.version() >= FIRST_V2_VERSION
+        server = self._read_server()
+        return server.version >= (FIRST_V2_CLOUD if server.is_cloud else FIRST_V2_VERSION)
 
     def _read_server(self, max_age_s: float = float("inf")) -> _Server:
         now = self._clock.monotonic()
         if self._server is None or now - self._server.read_at > max_age_s:
             reply = self.get("/services/server/info")
-            self._server = _Server(_version_in(reply.json()), _date_of(reply), now)
+            told = reply.json()
+            self._server = _Server(_version_in(told), _is_cloud(told), _date_of(reply), now)
         return self._server
 
     def job_path(self, *parts: str) -> str:
@@ -81,14 +93,10 @@ class Rest:
         params: Mapping[str, str | int] | None = None,
         accept: Sequence[int] = (200,),
     ) -> Reply:
-        return self._http.renewing(
-            lambda: self._http.send(
-                "GET",
-                path,
-                repeat=Repeat.SAFE,
-                auth=self._auth(),
-                params={**(params or {}), "output_mode": "json"},
-                accept=accept,
+        asked = {**(params or {}), "output_mode": "json"}
+        return self._signed(
+            lambda auth: self._http.send(
+                "GET", path, repeat=Repeat.SAFE, auth=auth, params=asked, accept=accept
             )
         )
 
@@ -103,19 +111,15 @@ class Rest:
         repeat: Repeat,
         accept: Sequence[int],
     ) -> Reply:
-        return self._http.renewing(
-            lambda: self._http.send(
-                "POST",
-                path,
-                repeat=repeat,
-                auth=self._auth(),
-                form={**form, "output_mode": "json"},
-                accept=accept,
+        sent = {**form, "output_mode": "json"}
+        return self._signed(
+            lambda auth: self._http.send(
+                "POST", path, repeat=repeat, auth=auth, form=sent, accept=accept
             )
         )
 
-    def _auth(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self._token.reveal()}"}
+    def _signed(self, send: Send) -> Reply:
+        return self._http.renewing(lambda: self._sign_in.run(send))
 
     def redact(self, text: str) -> str:
         """Splunk's words, safe to show."""
@@ -146,6 +150,14 @@ def _version_in(reply: object) -> tuple[int, ...]:
     if not found:
         raise Unavailable(jobs.PRODUCT, "did not tell its version")
     return tuple(map(int, found[0].split(".")))
+
+
+def _is_cloud(reply: object) -> bool:
+    """`instance_type` of `server/info`, which only Splunk Cloud tells.
+    Source: splunk-sdk 2.1.1 `client.py` `disable_v2_api`, 2026-11-25."""
+    entries = reply.get("entry") if isinstance(reply, dict) else None
+    content = jobs.content_of(reply) if entries else {}
+    return str(content.get("instance_type", "")).lower() == "cloud"
 
 
 def _date_of(reply: Reply) -> datetime | None:
