@@ -12,6 +12,7 @@ from typing import Any
 from connectors.base import Connector
 from connectors.edr.falcon_product import FalconProduct
 from connectors.edr.falcon_records import (
+    CONTAINED_FILTER,
     customer_id,
     device_of,
     is_hidden,
@@ -123,6 +124,15 @@ class Falcon(FalconProduct, Connector):
         fql = pattern_filter(hostname_pattern) if hostname_pattern is not None else None
         return self._query(fql, offset=0, limit=1).known_total()
 
+    def contained_devices(self) -> Sequence[Device]:
+        """Every device that Falcon shows as contained, or on its way to or from it; hidden ones
+        too. Errors: `Unavailable` when the list is not whole, `Rejected` for more than 5000."""
+        found: list[Device] = []
+        for ids in self._id_pages(CONTAINED_FILTER, "are contained"):
+            records = self._whole_records(ids)
+            found += [self._device(key, one) for key, one in records.items() if self._is_ours(one)]
+        return found
+
     # -- acting ------------------------------------------------------------------------------------
 
     def isolate_host(self, device_id: str, reason: str) -> None:
@@ -173,22 +183,26 @@ class Falcon(FalconProduct, Connector):
     def _records_named(self, hostname: str) -> dict[str, Mapping[str, Any]]:
         found: dict[str, Mapping[str, Any]] = {}
         for name in search_names(hostname):
-            for ids in self._id_pages(name):
-                records = self._records(ids)
-                if missing := set(ids) - set(records):
-                    # One of two devices left out would make an ambiguous name look clear.
-                    text = f"listed {len(missing)} devices whose records it does not give"
-                    raise Unavailable(PRODUCT, text)
-                found.update(records)
+            for ids in self._id_pages(name_filter(name), f"have names that begin with {name}"):
+                found.update(self._whole_records(ids))
         return found
 
-    def _id_pages(self, name: str) -> Iterator[list[str]]:
+    def _whole_records(self, ids: list[str]) -> dict[str, Mapping[str, Any]]:
+        records = self._records(ids)
+        if missing := set(ids) - set(records):
+            # One of two devices left out would make an ambiguous name look clear.
+            text = f"listed {len(missing)} devices whose records it does not give"
+            raise Unavailable(PRODUCT, text)
+        return records
+
+    def _id_pages(self, fql: str, what: str) -> Iterator[list[str]]:
+        """Pages of the ids that a filter meets; `what` says which, for a refusal."""
         seen = 0
         while True:
-            page = self._query(name_filter(name), offset=seen, limit=_PAGE)
+            page = self._query(fql, offset=seen, limit=_PAGE)
             total = page.known_total()
             if total > _MOST_CANDIDATES:
-                text = f"{total} devices have names that begin with {name}: too many to compare"
+                text = f"{total} devices {what}: too many to compare"
                 raise Rejected(PRODUCT, text, code="too_many")
             ids = [valid_device_id(str(entry)) for entry in page.resources]
             seen += len(ids)

@@ -29,6 +29,9 @@ _STATES = {
     "contained": IsolationState.CONTAINED,
     "lift_containment_pending": IsolationState.RELEASE_PENDING,
 }
+CONTAINED_FILTER = "status:['contained','containment_pending','lift_containment_pending']"
+"""FQL for what is contained or under way. `status` is among the filters of the vendor's SDK docs
+(falconpy, `QueryDevicesByFilter`, read 2026-11-25); the form in brackets is exact."""
 _KINDS = {
     "workstation": DeviceKind.WORKSTATION,
     "server": DeviceKind.SERVER,

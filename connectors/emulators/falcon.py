@@ -25,7 +25,8 @@ MAX_ACTION_IDS = 100
 MAX_QUERY_LIMIT = 5000
 PENDING = {"contain": "containment_pending", "lift_containment": "lift_containment_pending"}
 REACHED = {"containment_pending": "contained", "lift_containment_pending": "normal"}
-STARTS_FROM = {"contain": "normal", "lift_containment": "contained"}
+STARTS_FROM = {"contain": ("normal",), "lift_containment": ("contained", "containment_pending")}
+"""Our reading: a containment that the sensor has not carried out yet can be taken back."""
 _OURS = ("offline", "last_seen_days", "due_at")
 
 Hook = Callable[[str, str], bool]
@@ -222,7 +223,7 @@ class Falcon(Emulator):
         if device is None:
             return 404, f"No matching device found for ID {key}"
         state = self._shown(device)["status"]
-        if state != STARTS_FROM[action]:
+        if state not in STARTS_FROM[action]:
             return 409, f"Device {key} is in state {state}"
         due_at = self.clock.now() + timedelta(seconds=self.contain_s)
         device.update(status=PENDING[action], due_at=due_at.isoformat())

@@ -77,6 +77,7 @@ CASE = Case(
         "find_devices by id": lambda edr: edr.find_devices(device_id=_DEVICE),
         "read_device": lambda edr: edr.read_device(_DEVICE),
         "count_devices": lambda edr: edr.count_devices("WS-*"),
+        "contained_devices": lambda edr: edr.contained_devices(),
     },
     once={
         "isolate_host": lambda edr: edr.isolate_host(_DEVICE, "case 1"),
