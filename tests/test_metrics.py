@@ -115,6 +115,7 @@ def test_metrics_when_calls_fail_then_they_are_counted_by_product_and_kind(world
     [
         ([], HOUR - 300),
         ([0.0], HOUR - 300),
+        ([3500.0], 3500 - 300),
         ([0.0, 60.0, 3500.0], 3500 - 60 - 300),
         ([-50.0, 3590.0], 3590 + 50 - 300),
         ([float(at) for at in range(0, 3600, 60)], 0),
