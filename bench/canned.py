@@ -15,10 +15,20 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 
-def _read_request(stream: socket.socket, left: bytes) -> tuple[str, bytes] | None:
-    """`METHOD path` without its query, and what came after the request; None at the end."""
+class Request(NamedTuple):
+    """What was asked, and what came after it on the same connection."""
+
+    method: str
+    target: str
+    body: bytes
+    rest: bytes
+
+
+def read_request(stream: socket.socket, left: bytes) -> Request | None:
+    """The next request of a connection; None at its end. `left`: what was read already."""
     while b"\r\n\r\n" not in left:
         more = stream.recv(65536)
         if not more:
@@ -37,17 +47,17 @@ def _read_request(stream: socket.socket, left: bytes) -> tuple[str, bytes] | Non
             return None
         rest += more
     method, target, _ = first.decode().split(" ")
-    return f"{method} {target.partition('?')[0]}", rest[length:]
+    return Request(method, target, rest[:length], rest[length:])
 
 
 def _serve(stream: socket.socket, answers: dict[str, bytes], delay_s: float) -> None:
     stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     left = b""
-    while (request := _read_request(stream, left)) is not None:
-        asked, left = request
+    while (request := read_request(stream, left)) is not None:
+        left = request.rest
         if delay_s:
             time.sleep(delay_s)
-        stream.sendall(answers[asked])
+        stream.sendall(answers[f"{request.method} {request.target.partition('?')[0]}"])
 
 
 def _answer(status: int, kind: str, body: str) -> bytes:
@@ -79,7 +89,14 @@ def serving(
     type, body."""
     file = folder / f"answers-{delay_ms:g}.json"
     file.write_text(json.dumps(answers))
-    command = [sys.executable, "-m", "bench.canned", str(file), str(delay_ms)]
+    with started("bench.canned", str(file), str(delay_ms)) as url:
+        yield url
+
+
+@contextmanager
+def started(module: str, *arguments: str) -> Iterator[str]:
+    """A server of this package in a process of its own: its address, for the time of a block."""
+    command = [sys.executable, "-m", module, *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             if process.stdout is None:

@@ -47,6 +47,8 @@ def values_of(row: Row, field: str) -> tuple[str, ...]:
 def texts_of(row: Row, field: str) -> list[str]:
     """A field's texts as received; none when the row lacks it."""
     given: object = row.get(field)
+    if isinstance(given, str):
+        return [given]
     several = given if isinstance(given, list) else [given]
     return [str(text) for text in several if text is not None]
 
@@ -112,12 +114,20 @@ def identity_of(row: Row, configured: Sequence[str]) -> tuple[str, ...]:
 
 def digest(parts: Iterable[str | Sequence[str]]) -> str:
     """SHA-256 over texts and lists of texts, each with its length, so that no two inputs meet."""
-    sha256 = hashlib.sha256(b"stockade-1")
-    for part in parts:
-        texts = [part] if isinstance(part, str) else list(part)
-        sha256.update(f"|{len(texts)}".encode())
-        for text in texts:
-            # Two texts that differ only in what cannot be encoded must stay two.
-            encoded = text.encode("utf-8", "surrogatepass")
-            sha256.update(f":{len(encoded)}:".encode() + encoded)
-    return sha256.hexdigest()
+    return hashed("".join(map(spelled, parts)))
+
+
+def spelled(part: str | Sequence[str]) -> str:
+    """One part of what `hashed` takes: how many texts, then each with its length in bytes."""
+    texts = (part,) if isinstance(part, str) else part
+    return f"|{len(texts)}" + "".join(f":{_size(text)}:{text}" for text in texts)
+
+
+def hashed(parts: str) -> str:
+    """SHA-256 over spelled parts."""
+    return hashlib.sha256(f"stockade-1{parts}".encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _size(text: str) -> int:
+    """In bytes. Two texts that differ only in what cannot be encoded must stay two."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))

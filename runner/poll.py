@@ -262,28 +262,15 @@ class Poller:
         if not chunk:
             return poll
         # Imported here: most polls bring no row.
-        from runner.alerts import make_alert
+        from runner.intake import take_rows
 
-        counts = dict.fromkeys(Admission, 0)
-        late = 0
-        for row in chunk:
-            alert = make_alert(
-                row,
-                siem=self._config.roles["siem"],
-                search=search.name,
-                identity=search.identity,
-                fields=search.fields,
-            )
-            admitted = self._admit(tx, search, alert)
-            counts[admitted] += 1
-            if admitted is not Admission.KNOWN and alert.occurred_at is not None:
-                late += alert.occurred_at.timestamp() < window.start
+        taken = take_rows(tx, self._config.roles["siem"], search, window, chunk, self._admit)
         return msgspec.structs.replace(
             poll,
             rows=poll.rows + len(chunk),
-            new=poll.new + counts[Admission.NEW],
-            known=poll.known + counts[Admission.KNOWN] + counts[Admission.REPEAT],
-            late=poll.late + late,
+            new=poll.new + taken.new,
+            known=poll.known + taken.known,
+            late=poll.late + taken.late,
         )
 
     def _finish(

@@ -109,6 +109,7 @@ ROOMS: tuple[tuple[int, str], ...] = (
     (7, "runner/spread_hunt.py"),
     (8, "runner/engine.py"),
     (8, "runner/interpreter.py"),
+    (8, "runner/intake.py"),
     (8, "runner/poll.py"),
     (5, "runner/row_chunks.py"),
     (8, "runner/steps.py"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.model import Alert, Row
-from runner.alerts import DEFAULT_FIELDS, case_key, make_alert, normalise_cmdline
+from runner.alerts import DEFAULT_FIELDS, AlertIds, case_key, make_alert, normalise_cmdline
 from runner.hostname import is_same_host, normalise_host
 
 NOON = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
@@ -330,3 +331,22 @@ def test_make_alert_of_any_row_never_raises_and_can_be_stored(
     assert alert_of(row, identity=tuple(identity)) == alert
     assert case_key(alert)
     assert alert.host is None or not alert.host_candidates
+
+
+def test_id_when_spelled_fast_then_it_is_the_documented_hash() -> None:
+    """An id must never change: a known hit would be new. Spelled out here once more, as it was when
+    the first journals were written."""
+    values: list[str | list[str]] = ["plain", "", "Ünï ☃", "\ud800", ["a", "b:1:c"], [], "|1:2:ab"]
+    for value in values:
+        row: Row = {"host": "WS-1", "cmdline": value, "_time": "2026-11-24T16:00:00Z"}
+        sha256 = hashlib.sha256(b"stockade-1")
+        parts: list[list[str]] = [["splunk"], ["hits"]]
+        for name in ("cmdline", "host", "_time"):
+            given = row[name]
+            parts += [[name], given if isinstance(given, list) else [given]]
+        for texts in parts:
+            sha256.update(f"|{len(texts)}".encode())
+            for text in texts:
+                encoded = text.encode("utf-8", "surrogatepass")
+                sha256.update(f":{len(encoded)}:".encode() + encoded)
+        assert AlertIds("splunk", "hits", ()).of(row) == sha256.hexdigest()

@@ -30,6 +30,13 @@ def knows_alert(tx: Tx, alert_id: str) -> bool:
     return tx.one("select 1 from alert where id = ?", alert_id) is not None
 
 
+def known_alerts(tx: Tx, alert_ids: list[str]) -> set[str]:
+    """Those of the alerts that are stored already."""
+    asked = msgspec.json.encode(alert_ids).decode()
+    rows = tx.all("select id from alert where id in (select value from json_each(?))", asked)
+    return {str(row[0]) for row in rows}
+
+
 def add_alert(tx: Tx, alert: Alert, case_id: str) -> int:
     """Store an alert; its ordinal number in this journal."""
     tx.change(
