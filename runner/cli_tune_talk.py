@@ -109,7 +109,8 @@ def _write(arguments: Namespace, config: Config, tuned: Tuned) -> tuple[list[str
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             return [], "nothing was written"
     write_text(path, tuned.known, new)
-    return ids, f"written to {path}: {', '.join(ids)}"
+    said = "" if tuned.is_whole else "; a part of the past is unknown"
+    return ids, f"written to {path}: {', '.join(ids)}{said}"
 
 
 def _safe(text: str) -> str:

@@ -7,9 +7,10 @@ something.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import date
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from connectors.model import Alert, Assessment, AssessmentKind, Reason
@@ -18,7 +19,7 @@ from runner.hostname import is_same_host
 from runner.journal import Tx, cases
 from runner.journal.records import Case
 from runner.suppression_file import Suppression, Suppressions, read_suppressions
-from runner.wmic import LEAST, TriageContext, ascii_lower, shape_of, starter_of
+from runner.wmic import LEAST, TriageContext, ascii_lower, is_forgeable, shape_of, starter_of
 
 MOST_SCORE = LEAST[AssessmentKind.UNKNOWN] - 1
 """The highest score that is benign."""
@@ -39,60 +40,65 @@ def why_never(judged: Assessment) -> str | None:
     return None
 
 
-def fitting(
-    alerts: Iterable[Alert],
-    entries: Iterable[Suppression],
-    today: date,
-    context: TriageContext | None = None,
-) -> Suppression | None:
-    """The first entry that holds today and covers each of the alerts, which are one case's.
-    `context` is of the first of them."""
-    seen = tuple(alerts)
-    for entry in entries:
-        if (
-            seen
-            and entry.holds(today)
-            and covers(entry, seen[0], context)
-            and all(covers(entry, alert) for alert in seen[1:])
-        ):
-            return entry
-    return None
+class Facts(Struct, frozen=True, kw_only=True):
+    """What an entry is compared with, of one alert. None, and an empty text, fit nothing."""
+
+    search: str
+    parent: str | None
+    account: str
+    shape: str | None
+    host: str | None
 
 
-def covers(entry: Suppression, alert: Alert, context: TriageContext | None = None) -> bool:
-    """Does every part of an entry fit an alert? What the alert does not say fits nothing."""
+def facts_of(alert: Alert, context: TriageContext | None = None) -> Facts:
     parent = starter_of(alert, context)
+    return Facts(
+        search=alert.search,
+        parent=None if parent is None else ascii_lower(parent),
+        account=ascii_lower(alert.user or ""),
+        shape=shape_of(alert.cmdline).text,
+        host=alert.host,
+    )
+
+
+def covers(entry: Suppression, facts: Facts) -> bool:
+    """Does every part of an entry fit?"""
     return (
-        parent is not None
-        and alert.search == entry.search
-        and ascii_lower(parent) == entry.parent
-        and ascii_lower(alert.user or "") == entry.account
-        and shape_of(alert.cmdline).text == entry.shape
+        facts.search == entry.search
+        and facts.parent == entry.parent
+        and facts.account == entry.account
+        and facts.shape == entry.shape
         and (
             entry.hosts is None
-            or (alert.host is not None and any(is_same_host(alert.host, h) for h in entry.hosts))
+            or (facts.host is not None and any(is_same_host(facts.host, h) for h in entry.hosts))
         )
     )
 
 
 def suppress(
     judged: Assessment,
-    alerts: Iterable[Alert],
+    alerts: Sequence[Alert],
     known: Suppressions,
     today: date,
     context: TriageContext | None = None,
 ) -> Assessment:
-    """The judgement, benign when an entry covers all the alerts of its case. Repeat: a suppressed
-    judgement stays as it is."""
+    """The judgement, benign when an entry that holds today covers each of the alerts, which are one
+    case's; `context` is of the first of them. Repeat: a suppressed judgement stays as it is."""
     if judged.assessment not in _CAN_BE or why_never(judged) is not None:
         return judged
     if known.faults:
         text = "The suppressions file cannot be used, so nothing was suppressed."
         return replace(judged, reasons=(*judged.reasons, Reason(text=text, weight=0)))
-    entry = fitting(alerts, known.entries, today, context)
+    # A case of many alerts has few facts: each is compared once.
+    seen = {facts_of(alerts[0], context), *map(facts_of, alerts[1:])}
+    holding = (entry for entry in known.entries if entry.holds(today))
+    entry = next((e for e in holding if all(covers(e, facts) for facts in seen)), None)
     if entry is None:
         return judged
-    text = f"Suppressed by {entry.id} (owner {entry.owner}, until {entry.expires}): {entry.reason}"
+    until = f"owner {entry.owner}, until {entry.expires}"
+    text = f"Suppressed by {entry.id} ({until}): {entry.reason.rstrip('.')}."
+    if is_forgeable(alerts[0]):
+        text += " Its parent is what a command line says: have the search return ParentImage."
     score = min(judged.score, MOST_SCORE)
     own = Reason(text=text, weight=score - judged.score)
     return replace(

@@ -12,10 +12,12 @@ from msgspec.structs import replace
 from connectors.model import AssessmentKind
 from runner.checks import check
 from runner.journal import cases
+from runner.suppressing import suppress_in_case
 from runner.suppression_file import SuppressionShape
 from runner.suppression_text import text_of_entries
 from runner.suppression_use import uses_of
 from runner.views import show_case, show_status
+from runner.wmic import assess
 from tests.test_suppressions import AGENT, ENTRY, LINE
 from tests.world import World, running_world
 
@@ -48,6 +50,7 @@ def test_hit_that_fits_is_kept_and_nobody_is_asked(world: World) -> None:
     assert world.writes() == {"falcon": 0, "slack": 0, "jira": 0}
     shown = show_case(world.journal, world.config, world.case().id).text
     assert "Suppressed by inventory (owner alex, until 2027-02-23): nightly inventory" in shown
+    assert "Its parent is what a command line says" in " ".join(shown.split())
     (entry,) = world.entries("alert_suppressed")
     assert (entry.refs["case"], entry.payload) == (world.case().id, {"suppression": "inventory"})
 
@@ -149,6 +152,19 @@ def test_hits_are_counted_once_an_alert_and_the_last_one_is_known(world: World) 
         "no hit for 60 days; remove it",
         "no hit for 60 days; remove it",
     ]
+
+
+def test_alert_that_is_judged_again_after_a_crash_is_entered_and_counted_once(world: World) -> None:
+    accept(world, ENTRY)
+    world.hit(cmdline=LINE, user=USER, **STARTED)
+    world.tick()
+    with world.journal.write() as tx:
+        case = cases.every(tx)[0]
+        alert = cases.read_alert(tx, case.alert_id)
+        again = suppress_in_case(tx, world.config, case, alert, assess(alert))
+    assert again == case.assessment
+    assert len(world.entries("alert_suppressed")) == 1
+    assert [use.hits for use in uses_of(world.journal, world.config)] == [1]
 
 
 def test_search_that_is_gone_is_said(world: World) -> None:

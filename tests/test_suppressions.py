@@ -154,7 +154,7 @@ def test_alert_that_fits_is_benign_and_says_by_whom_and_until_when() -> None:
     made = suppress(assess(ALERT), (ALERT,), read(ENTRY), TODAY)
     assert (made.assessment, made.suppression, made.score) == (BENIGN, "inventory", 24)
     assert made.summary == (
-        "Suppressed by inventory (owner alex, until 2027-02-23): nightly inventory"
+        "Suppressed by inventory (owner alex, until 2027-02-23): nightly inventory."
     )
     assert sum(reason.weight for reason in made.reasons) + 40 == 24
     assert suppress(made, (ALERT,), read(ENTRY), TODAY) == made
