@@ -24,11 +24,13 @@ import runner
 from connectors.document import visible
 from runner.cli_log import FORMATS, complain, set_up_log
 from runner.cli_playbooks import add_playbooks, playbooks_command
+from runner.cli_splunk import add_splunk, splunk_command
 from runner.cli_storage import add_storage
 from runner.cli_tune import add_tune
 from runner.masking import mask_all, mask_secrets
 
 if TYPE_CHECKING:
+    from connectors.http import Runtime
     from runner.config import Config
     from runner.journal import Journal
     from runner.result import Result
@@ -117,6 +119,7 @@ def build_parser() -> argparse.ArgumentParser:
     audit = command("audit", "prove the journal")
     audit.add_argument("what", choices=("verify",))
     add_storage(command)
+    add_splunk(commands, common)
     add_tune(command, _duration)
     _add_demo(command)
     return parser
@@ -195,6 +198,8 @@ def _dispatch(arguments: argparse.Namespace) -> Result:
         config = load_config(arguments.config, os.environ)
         if arguments.command in ("backup", "restore"):
             return storage_command(arguments, config, SystemClock(), login_name())
+        if arguments.command == "splunk":
+            return splunk_command(arguments, config, lambda: _runtime(config))
         journal = Journal(config.state_dir, SystemClock(), actor=login_name())
         return _with_journal(arguments, config, journal)
     except ConfigFaults as refused:
@@ -245,10 +250,15 @@ def _journal_command(arguments: argparse.Namespace, config: Config, journal: Jou
 
 def build_service(config: Config, journal: Journal) -> Service:
     """Wire the runner to the real world."""
-    from connectors.http import Runtime
     from runner.service import Service
 
-    return Service(config, journal, Runtime(clock=SystemClock(), emulated=config.emulated))
+    return Service(config, journal, _runtime(config))
+
+
+def _runtime(config: Config) -> Runtime:
+    from connectors.http import Runtime
+
+    return Runtime(clock=SystemClock(), emulated=config.emulated)
 
 
 def _service_command(arguments: argparse.Namespace, service: Service) -> Result:

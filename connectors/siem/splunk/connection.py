@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
@@ -33,6 +33,9 @@ from connectors.model import (
 from connectors.siem.splunk import jobs
 from connectors.siem.splunk.product import SplunkProduct
 from connectors.siem.splunk.rest import Rest, saved_search_path
+
+if TYPE_CHECKING:
+    from connectors.siem.splunk.install import Install
 
 log = logging.getLogger(__name__)
 
@@ -239,6 +242,12 @@ class Splunk(SplunkProduct, Connector):
         from connectors.siem.splunk.permissions import PermissionCheck
 
         return PermissionCheck(self, self._rest, self.runtime.clock).run()
+
+    def installer(self) -> Install:
+        """What puts a shipped search there, under this client's account."""
+        from connectors.siem.splunk.install import Install
+
+        return Install(self._rest)
 
     def check_search(
         self, search: SavedSearch, facts: Mapping[str, Sequence[str]], *, is_scheduled: bool
