@@ -80,6 +80,7 @@ class _Rules:
             playbook_dir=self._playbook_dir(),
             accept_passing_disk=shape.accept_passing_disk,
             metrics=made.Metrics(listen=shape.metrics.listen) if shape.metrics else None,
+            retention=made.Retention(days=shape.retention.days) if shape.retention else None,
             suppressions_file=self._suppressions_file(),
             runs_at_once=shape.runs_at_once,
             warnings=tuple(self._reading.warnings),

@@ -122,6 +122,10 @@ class HuntsShape(Shape, frozen=True, kw_only=True):
     fields: Fields = {}
 
 
+class RetentionShape(Shape, frozen=True, kw_only=True):
+    days: Annotated[int, Meta(ge=8, le=3650)]
+
+
 class MetricsShape(Shape, frozen=True, kw_only=True):
     listen: Annotated[
         str,
@@ -157,5 +161,6 @@ class ConfigShape(Shape, frozen=True, kw_only=True):
     playbook_dir: Text | None = None
     accept_passing_disk: bool = False
     metrics: MetricsShape | None = None
+    retention: RetentionShape | None = None
     suppressions_file: Text | None = None
     runs_at_once: Annotated[int, Meta(ge=1, le=32)] = 8

@@ -95,6 +95,12 @@ class Hunts(Struct, frozen=True, kw_only=True):
     fields: dict[str, tuple[str, ...]] = {}
 
 
+class Retention(Struct, frozen=True, kw_only=True):
+    """After how many days finished cases are erased."""
+
+    days: int
+
+
 class Metrics(Struct, frozen=True, kw_only=True):
     """Where metrics are served: `address:port`."""
 
@@ -119,6 +125,7 @@ class Config(Struct, frozen=True, kw_only=True):
     playbook_dir: Path | None = None
     accept_passing_disk: bool = False
     metrics: Metrics | None = None
+    retention: Retention | None = None
     suppressions_file: Path | None = None
     runs_at_once: int = 8
     warnings: tuple[str, ...] = ()

@@ -214,6 +214,7 @@ class Service:
         self._cards_read_at = None
         self._read_decisions()
         self._follow_up()
+        self._forget()
         self.journal.note_head()
         is_unfinished = self.poller.unfinished()
         errors = [
@@ -230,6 +231,16 @@ class Service:
         if not errors and not is_unfinished:
             errors += self._beat()
         return Tick(errors=tuple(errors), people=people, needs=tuple(needs_of(self.journal)))
+
+    def _forget(self) -> None:
+        """A part of what is older than has to be kept; nothing unless that is configured."""
+        if self.config.retention is None:
+            return
+        from runner.journal import retention
+
+        before = self.clock.now() - timedelta(days=self.config.retention.days)
+        with self.journal.write() as tx:
+            retention.erase(tx, before)
 
     def _beat(self) -> list[str]:
         """Tell the heartbeat's receiver that the round was good."""
