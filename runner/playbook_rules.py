@@ -130,6 +130,10 @@ def _asking(shape: DoShape, spec: ActionSpec, path: Path, add: Add) -> None:
         mend = "Remove it: the runner itself looks before it repeats."
         add((*path, "retry"), text, mend, "retry")
     asks = spec.effect in (Effect.CONTAIN, Effect.RELEASE)
+    if not isinstance(shape.timeout_s, UnsetType) and asks:
+        text = f"{named(path)}: `{shape.do}` waits for people, and has no `timeout_s`"
+        mend = "Remove it: how long a question stands is in the configuration."
+        add((*path, "timeout_s"), text, mend, "timeout")
     if not isinstance(shape.approval, UnsetType) and not asks:
         text = f"{named(path)}: `{shape.do}` asks nobody, so `approval` means nothing"
         add((*path, "approval"), text, "Remove it.", "approval")

@@ -49,7 +49,7 @@ async def create_ticket(work: Work) -> Any:
             action=action,
             look=lambda: bench.roles.tickets.find_ticket(correlation),
             settle_s=bench.roles.settle_s("tickets", action) if bench.roles.has("tickets") else 0,
-            again_s=86400.0,
+            again_s=work.step.timeout_s or 86400.0,
         ),
     )
     if made is None:
@@ -97,6 +97,7 @@ async def comment_ticket(work: Work) -> Any:
             action=action,
             look=look,
             settle_s=bench.roles.settle_s("tickets", action),
+            again_s=work.step.timeout_s or 300.0,
         ),
     )
     return done or {"key": ""}
@@ -116,6 +117,7 @@ async def post_message(work: Work) -> Any:
             action=action,
             look=lambda: roles.chat.find_message(key),
             settle_s=roles.settle_s("chat", action) if roles.has("chat") else 0,
+            again_s=work.step.timeout_s or 300.0,
         ),
     )
     return {"id": posted["id"] if posted else ""}

@@ -520,3 +520,20 @@ def test_run_time_fault_when_a_value_is_undefined_then_one_sentence_names_file_a
         assert end_of(world)[1] == (
             "playbook: played.yaml:9: `x {{ alert.raw.nothing }}`: there is no `nothing`"
         )
+
+
+@pytest.mark.parametrize(("timeout_s", "is_failed"), [(60, True), (900, False)])
+def test_timeout_when_a_product_is_down_for_longer_then_the_step_fails(
+    tmp_path: Path, timeout_s: int, is_failed: bool
+) -> None:
+    steps = FAILS + f"    timeout_s: {timeout_s}\n"
+    search = {"searches": {"wmic_format_hits": {"playbook": "played"}}}
+    playbooks = {"played": HEAD.format(name="played") + steps}
+    with running_world(tmp_path, search, playbooks=playbooks) as world:
+        world.arm()
+        world.jira.misbehave(path="*", status=503, body="{}", times=None)
+        world.hit()
+        world.ticks(6, every_s=60)
+        assert (run_of(world).status is RunStatus.FAILED) is is_failed
+        if is_failed:
+            assert str(run_of(world).error).startswith("unavailable: ")
