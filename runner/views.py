@@ -143,6 +143,7 @@ def _question(approval: Approval) -> dict[str, Any]:
         "case": approval.case_id,
         "state": approval.state,
         "devices": [item.device.hostname for item in approval.items],
+        "asks": None if approval.items else approval.reason,
         "expires_at": approval.expires_at,
     }
 
@@ -159,7 +160,7 @@ def _status_text(data: dict[str, Any], searches: list[SearchHealth]) -> str:
         if health.last_error:
             lines.append(f"  last error: {health.last_error}")
     for question in data["questions"]:
-        devices = ", ".join(question["devices"])
+        devices = ", ".join(question["devices"]) or question["asks"]
         until = wording.clock_text(question["expires_at"])
         lines.append(f"question {question['code']} {question['state']}: {devices} until {until}")
     for row in data["isolated"]:

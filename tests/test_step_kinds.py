@@ -13,6 +13,7 @@ import pytest
 from connectors.emulators.slack_workspace import CHANNEL
 from runner.journal import runs
 from runner.journal.records import Approval, ApprovalState, Run, RunStatus
+from runner.views import show_status
 from tests.world import World, running_world
 from tests.world_settings import HOST, RESPONDER_A, RESPONDER_B
 
@@ -537,3 +538,14 @@ def test_timeout_when_a_product_is_down_for_longer_then_the_step_fails(
         assert (run_of(world).status is RunStatus.FAILED) is is_failed
         if is_failed:
             assert str(run_of(world).error).startswith("unavailable: ")
+
+
+def test_status_and_ticket_when_a_general_question_is_open_then_they_say_what_is_asked(
+    tmp_path: Path,
+) -> None:
+    with played(tmp_path, FAILS + ASK) as world:
+        shown = show_status(world.journal, world.config, None)
+        code = world.question().code
+        assert f"question {code} open: Is the script on {HOST} planned? until" in str(shown.text)
+        answered(world, world.question(), ONE)
+        assert f"Question {code}: ANSWERED by responder-a at" in world.ticket_texts()[-1]
