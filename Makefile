@@ -29,8 +29,8 @@ bench: $(VENV)/.installed ## triage beside published rules (CORPUS=file.jsonl ta
 	$(BIN)/python -m bench.triage $(CORPUS)
 
 lock: $(VENV)/uv/bin/uv ## write both lock files anew (UPGRADE=--upgrade takes newer versions)
-	$(call compile,--extra build,requirements.lock)
-	$(call compile,--extra build --extra test --constraint requirements.lock,requirements-test.lock)
+	$(call compile,--extra build --extra metrics,requirements.lock)
+	$(call compile,--extra build --extra metrics --extra test --constraint requirements.lock,requirements-test.lock)
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) demo-state build dist stockade.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
