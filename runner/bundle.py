@@ -100,13 +100,29 @@ def named_as(playbook: Playbook, name: str) -> Playbook:
 
 def bundle_of(main: Playbook, subs: dict[str, Playbook]) -> Bundle:
     """The bundle of what has been read. One playbook alone is its text; several are a JSON list of
-    names and texts, which no playbook's text can be."""
+    names and texts, which no playbook's text can be. Errors: `PlaybookFaults` for one that runs
+    itself, however far round, or what is not there: it would never end, or break on its way."""
+    for playbook in (main, *subs.values()):
+        for step in named_runs(playbook):
+            if step.playbook not in subs or way_back(step.playbook, playbook, subs):
+                raise PlaybookFaults([_unrunnable(playbook, step)])
     body = main.source
     if subs:
         pairs = [[main.name, main.source]] + [[name, subs[name].source] for name in sorted(subs)]
         body = msgspec.json.encode(pairs).decode()
     sha256 = hashlib.sha256(body.encode()).hexdigest()
     return Bundle(main=main, subs=subs, body=body, sha256=sha256)
+
+
+def _unrunnable(playbook: Playbook, step: RunPlaybook) -> Fault:
+    return Fault(
+        file=playbook.file,
+        line=step.line,
+        column=1,
+        code="playbook-run",
+        text=f"`{step.playbook}` is not there, or runs itself again",
+        mend="Lint it: it says which.",
+    )
 
 
 def read_bundle(body: str, name: str, catalogue: Mapping[str, ActionSpec]) -> Bundle:

@@ -20,11 +20,17 @@ Kind: TypeAlias = "Callable[[Frame, Any, str], Coroutine[Any, Any, None]]"
 
 
 class Stopped(Exception):
-    """A `stop` step ends the playbook that it stands in."""
+    """A `stop` step ends the playbook that it stands in. `verdict` is its author's word, if any."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, verdict: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
+        self.verdict = verdict
+
+    @property
+    def result(self) -> str:
+        """What the run's record and the case's report say."""
+        return f"{self.reason} (verdict: {self.verdict})" if self.verdict else self.reason
 
 
 class Frame(Struct, frozen=True, kw_only=True):

@@ -34,8 +34,8 @@ async def play(
         try:
             reason = await run(bundle.subs[name], given, f"{path}/run.{name}")
         except Stopped as stopped:
-            return {"reason": stopped.reason, "is_stopped": True}
-        return {"reason": reason, "is_stopped": False}
+            return {"reason": stopped.reason, "verdict": stopped.verdict, "is_stopped": True}
+        return {"reason": reason, "verdict": "", "is_stopped": False}
 
     async def run(playbook: Playbook, given: dict[str, Any], path: str) -> str:
         known = {**names, "steps": {}}
@@ -54,7 +54,7 @@ async def play(
     try:
         return await run(bundle.main, inputs, "")
     except Stopped as stopped:
-        return stopped.reason
+        return stopped.result
 
 
 def _inputs(playbook: Playbook, given: dict[str, Any]) -> dict[str, Any]:

@@ -38,7 +38,11 @@ FAILURE_FIELDS = ("kind", "text")
 STATUSES = ("succeeded", "failed", "unknown", "skipped", "denied")
 ASK_OUTPUTS = {"answer": ValueType.TEXT, "state": ValueType.TEXT}
 ASK_STATES = ("answered", "expired", "observed")
-RUN_OUTPUTS = {"reason": ValueType.TEXT, "is_stopped": ValueType.BOOLEAN}
+RUN_OUTPUTS = {
+    "reason": ValueType.TEXT,
+    "verdict": ValueType.TEXT,
+    "is_stopped": ValueType.BOOLEAN,
+}
 MOST_COMBINATIONS = 300
 
 

@@ -93,7 +93,9 @@ async def run_playbook(frame: Frame, step: RunPlaybook, path: str) -> None:
 
 async def stop(frame: Frame, step: Stop, path: str) -> None:
     """End the run. Errors: always `Stopped`."""
-    raise Stopped(str(evaluate(step.reason, frame.names)))
+    reason = evaluate(step.reason, frame.names)
+    verdict = "" if step.verdict is None else evaluate(step.verdict, frame.names)
+    raise Stopped(str(reason), str(verdict))
 
 
 STEP_KINDS: dict[type, Kind] = {

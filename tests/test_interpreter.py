@@ -79,11 +79,11 @@ def test_if_when_decided_then_only_that_branch_runs(
 def test_stop_when_reached_then_the_run_ends_with_its_reason_and_nothing_after(
     tmp_path: Path,
 ) -> None:
-    steps = '  - stop: {reason: "enough: {{ triage.assessment }}"}\n'
+    steps = '  - stop: {reason: "enough: {{ triage.assessment }}", verdict: a test}\n'
     with played(tmp_path, BRANCH + steps) as world:
         assert (run_of(world).status, run_of(world).result) == (
             RunStatus.SUCCEEDED,
-            "enough: malicious",
+            "enough: malicious (verdict: a test)",
         )
         assert said(world) == ["it is malicious"]
 

@@ -205,7 +205,7 @@ def run(with_: str = "{who: me}") -> str:
     ("steps", "codes"),
     [
         (run() + say("r.reason"), []),
-        (run() + say("r.verdict"), ["SP204"]),
+        (run() + say("r.answer"), ["SP204"]),
         (run("{}"), ["SP103"]),
         (run("{who: me, whom: you}"), ["SP104"]),
         (run("{who: 5}"), ["SP105"]),

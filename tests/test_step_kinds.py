@@ -349,9 +349,11 @@ def test_run_when_played_then_its_steps_nest_under_the_calling_step(tmp_path: Pa
 
 
 def test_run_when_it_stops_then_only_the_sub_playbook_ends(tmp_path: Path) -> None:
-    steps = RUN.replace("{name:", "{mood: angry, name:") + say("after {{ first.reason }}")
-    with played(tmp_path, steps, sub=SUB) as world:
-        assert said(world) == ["hello malicious, angry", "after enough"]
+    steps = RUN.replace("{name:", "{mood: angry, name:")
+    steps += say("after {{ first.reason }}, {{ first.verdict }}")
+    sub = SUB.replace("{reason: enough}", "{reason: enough, verdict: a test}")
+    with played(tmp_path, steps, sub=sub) as world:
+        assert said(world) == ["hello malicious, angry", "after enough, a test"]
         assert end_of(world) == (RunStatus.SUCCEEDED, "all steps done")
 
 
