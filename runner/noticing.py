@@ -100,10 +100,16 @@ def _boot() -> str:
 
 
 def _say_passing(journal: Journal, config: Config) -> None:
+    """A journal that ends with its container forgets what it isolated: it is not armed there."""
     if journal.passing is None or config.emulated or config.accept_passing_disk:
         return
-    if _is_news(journal, "told_passing", journal.passing):
-        log.error("state_dir lies on %s: mount a volume there", journal.passing)
+    with journal.read() as tx:
+        is_armed = arming.arming(tx) is not None
+    if is_armed:
+        with journal.write() as tx:
+            arming.disarm(tx, f"state_dir lies on {journal.passing}")
+    if _is_news(journal, "told_passing", journal.passing) or is_armed:
+        log.error("state_dir lies on %s: not armed; mount a volume there", journal.passing)
 
 
 def _say_unarmed(journal: Journal, config: Config) -> None:

@@ -11,15 +11,19 @@ from contextlib import closing
 from pathlib import Path
 from textwrap import dedent
 
+import msgspec
 import pytest
 
 from runner import storage
+from runner.arming import arming
 from runner.audit import verify
 from runner.checks import check
+from runner.commands import arm
 from runner.journal import Journal, JournalError, schema
 from runner.journal.disk import Mount
 from runner.journal.owner import hold, released
 from runner.journal.records import ApprovalState
+from runner.noticing import notice
 from runner.result import Result
 from runner.service import Service
 from runner.views import show_status
@@ -446,6 +450,34 @@ def test_check_on_a_passing_disk_then_it_is_named(world: World) -> None:
     assert "BAD  state folder: it lies on overlay, a container's own layer" in bad.text
     good = check(on_overlay(world, accept=True))
     assert "ok   state folder" in good.text
+
+
+def real(world: World, *, accept: bool) -> Service:
+    """As with real products: nothing says that they are emulated."""
+    service = on_overlay(world, accept=accept)
+    service.config = msgspec.structs.replace(service.config, emulated=False)
+    return service
+
+
+def test_arm_on_a_passing_disk_then_refused_unless_it_is_accepted(world: World) -> None:
+    refused = arm(real(world, accept=False), "test", "a test arms")
+    assert refused.code == 1
+    assert "a container's own layer, which ends with the container" in refused.text
+    assert "accept_passing_disk: true" in refused.text
+    assert arm(real(world, accept=True), "test", "a test arms").code == 0
+
+
+def test_round_on_a_passing_disk_then_an_armed_journal_is_disarmed_and_it_is_said_once(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.arm()
+    for _ in range(2):
+        service = real(world, accept=False)
+        notice(service.journal, service.config, world.clock)
+    assert caplog.text.count("state_dir lies on overlay") == 1
+    with service.journal.read() as tx:
+        assert arming(tx) is None
+    assert [entry.payload for entry in world.entries("disarmed")]
 
 
 def test_status_when_a_journal_is_on_a_local_disk_then_nothing_is_said_of_it(world: World) -> None:
