@@ -25,8 +25,9 @@ check: $(VENV)/.installed-test ## formatter, linter, types, architecture fences 
 test: check ## all checks, then the whole suite, on every core
 	$(BIN)/python -m pytest -q --numprocesses auto --dist worksteal
 
-bench: $(VENV)/.installed ## triage beside published rules (CORPUS=file.jsonl takes other lines)
-	$(BIN)/python -m bench.triage $(CORPUS)
+bench: $(VENV)/.installed-test ## ratios, both sides in one run; triage beside published rules (CORPUS=file.jsonl)
+	@fault=0; for name in "triage $(CORPUS)" idle runs backlog; do \
+	  $(BIN)/python -m bench.$$name || fault=1; done; exit $$fault
 
 lock: $(VENV)/uv/bin/uv ## write both lock files anew (UPGRADE=--upgrade takes newer versions)
 	$(call compile,--extra build --extra metrics,requirements.lock)

@@ -11,7 +11,6 @@ import sys
 from datetime import UTC, datetime
 
 from connectors.document import visible
-from runner.masking import mask_secrets
 
 FORMATS = ("text", "json")
 
@@ -20,7 +19,7 @@ class SafeFormatter(logging.Formatter):
     """One event a line: what evidence brings along is shown as escapes, and no password."""
 
     def format(self, record: logging.LogRecord) -> str:
-        text = mask_secrets(super().format(record))
+        text = _masked(super().format(record))
         # A traceback has lines of its own; a mark before each tells them from events, also when
         # the fault's text holds what looks like one.
         lines = text.split("\n") if record.exc_info else [text]
@@ -45,7 +44,14 @@ class JsonFormatter(logging.Formatter):
 
 
 def _safe(text: str) -> str:
-    return visible(mask_secrets(text))
+    return visible(_masked(text))
+
+
+def _masked(text: str) -> str:
+    # Imported here: a quiet poll says nothing.
+    from runner.masking import mask_secrets
+
+    return mask_secrets(text)
 
 
 def set_up_log(form: str, *, is_verbose: bool) -> None:
@@ -59,7 +65,7 @@ def set_up_log(form: str, *, is_verbose: bool) -> None:
 
 def complain(text: str, form: str) -> None:
     """Say on the standard error what needs attention: lines of text, or an event for each."""
-    safe = visible(mask_secrets(text), keep_newlines=True)
+    safe = visible(_masked(text), keep_newlines=True)
     if form != "json":
         print(safe, file=sys.stderr, flush=True)
         return

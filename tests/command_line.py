@@ -97,7 +97,14 @@ class CommandLine:
 
 
 def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
+    """As a program that is installed has it: its modules are compiled once, not at each start."""
+    kept = {name: value for name, value in os.environ.items() if "BYTECODE" not in name}
+    return {
+        **kept,
+        "PYTHONPATH": str(ROOT),
+        "PYTHONWARNINGS": "error",
+        "PYTHONPYCACHEPREFIX": str(ROOT / "build" / "compiled"),
+    }
 
 
 def run_command(*arguments: str, folder: Path) -> Done:
