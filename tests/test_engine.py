@@ -413,26 +413,34 @@ def test_subject_when_the_question_is_open_then_claimed_for_its_case(world: Worl
 
 BREAKS = """\
 playbook: breaks
-description: A branch holds a value of the wrong shape, beside an open question.
+description: Two branches, of which one asks.
 steps:
   - parallel:
       contain:
         - {id: host, do: edr.find_host, with: {alert: "{{ alert }}"}}
         - {id: isolate, do: edr.isolate_host, targets: ["{{ host.target }}"], with: {reason: r}}
       scope:
-        - {id: spread, do: hunt.spread, with: {alert: "{{ alert }}", indicators: [nonsense]}}
+        - {id: again, do: edr.find_host, with: {alert: "{{ alert }}"}}
 """
 
 
 def test_engine_when_a_run_breaks_beside_an_open_card_then_the_card_is_void_and_others_go_on(
     tmp_path: Path,
 ) -> None:
+    """What the journal holds of the other branch is of a shape that no code expects."""
     changes = {"searches": {"wmic_format_hits": {"playbook": "breaks"}}}
     with running_world(tmp_path, changes, playbooks={"breaks": BREAKS}) as world:
         world.arm()
         world.hit()
+        world.tick()
+        assert len(world.questions(ApprovalState.OPEN)) == 1
+        with world.journal.write() as tx:
+            assert tx.change("update step set value = '5' where key like '%/scope/again#device'")
+            tx.change("update run set status = 'queued', wake_at = 0")
         tick = world.tick()
-        assert [run.status for run in world.runs()] == [RunStatus.FAILED]
+        (run,) = world.runs()
+        assert run.status is RunStatus.FAILED
+        assert run.error == "a fault of the program: ValidationError"
         assert any("failed for" in need for need in tick.needs)
         assert world.questions(ApprovalState.OPEN) == []
         assert {one.why for one in world.questions()} == {"the run that asked has ended"}
@@ -440,5 +448,5 @@ def test_engine_when_a_run_breaks_beside_an_open_card_then_the_card_is_void_and_
             assert tx.all("select * from subject") == []
         world.hit(host="DESK-001-SYNTHETIC.corp.example.test", user="user1001")
         world.tick()
-        assert [run.status for run in world.runs()] == [RunStatus.FAILED] * 2
+        assert [run.status for run in world.runs()] == [RunStatus.FAILED, RunStatus.WAITING]
         assert world.contains() == []
