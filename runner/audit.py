@@ -25,7 +25,8 @@ def verify(tx: Tx) -> Verdict:
     faults: list[str] = []
     prev = GENESIS
     count = erased = 0
-    rows = tx.all(
+    # One at a time: a journal may be larger than memory.
+    rows = tx.db.execute(
         "select e.seq, e.at, e.actor, e.kind, e.refs, e.payload_sha256, e.prev, e.sha256, p.body"
         " from entry e left join payload p on p.seq = e.seq order by e.seq"
     )
