@@ -106,6 +106,17 @@ def build_parser(first: str | None = None) -> argparse.ArgumentParser:
     command("show", "show one case").add_argument("case", metavar="CASE")
     status = command("status", "show the runner's state")
     status.add_argument("--max-age", type=_duration, metavar="5m", help="exit 1 when dead or blind")
+    _add_steering(command)
+    audit = command("audit", "prove the journal")
+    audit.add_argument("what", choices=("verify",))
+    add_storage(command)
+    add_splunk(commands, common)
+    add_tune(command, _duration)
+    _add_demo(command)
+    return parser
+
+
+def _add_steering(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
     arm = command("arm", "allow acting on the alerts that come from now on")
     arm.add_argument("--reason", required=True)
     pause = command("pause", "go on storing hits, and let no run go on")
@@ -118,13 +129,6 @@ def build_parser(first: str | None = None) -> argparse.ArgumentParser:
     resolve = command("resolve", "say what happened where no product can")
     resolve.add_argument("code", metavar="CODE")
     resolve.add_argument("said", choices=("happened", "not", "stop"))
-    audit = command("audit", "prove the journal")
-    audit.add_argument("what", choices=("verify",))
-    add_storage(command)
-    add_splunk(commands, common)
-    add_tune(command, _duration)
-    _add_demo(command)
-    return parser
 
 
 def _add_demo(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
