@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from msgspec import Struct
 
@@ -27,6 +27,7 @@ from connectors.model import (
     MessageRef,
     Row,
     SavedSearch,
+    ScheduledRun,
     SearchJob,
     SearchStatus,
     Secret,
@@ -35,6 +36,7 @@ from connectors.model import (
     TicketStatus,
     Window,
 )
+from connectors.product import Product
 
 
 class Effect(StrEnum):
@@ -103,22 +105,6 @@ def actions_of(role: type) -> dict[str, Action]:
     return {name: member.action for name, member in vars(role).items() if hasattr(member, "action")}
 
 
-class Product:
-    """What a configuration may and must say of one product. It lies apart from the client, so that
-    a configuration is read without loading the clients that a tick does not need."""
-
-    TYPE: ClassVar[str]
-    """The word in a configuration's `type`."""
-    ROLE: ClassVar[str]
-    CREDENTIALS: ClassVar[tuple[str, ...]]
-    """Names of the credentials that a configuration must give."""
-    OR_CREDENTIALS: ClassVar[tuple[str, ...]] = ()
-    """Names of those that it may give in place of them, all together; never both."""
-
-    class Options(Struct, frozen=True, forbid_unknown_fields=True):
-        """The keys of a configuration that only this product has."""
-
-
 class Connector(Product):
     """The client of one configured instance of one product.
 
@@ -170,6 +156,11 @@ class Siem(Protocol):
         ...
 
     def search_status(self, job: SearchJob) -> SearchStatus: ...
+
+    def list_runs(self, search: SavedSearch, since: int, settle_s: int) -> Sequence[ScheduledRun]:
+        """The whole runs of a scheduled search that were due after `since` (epoch seconds). The
+        last `settle_s` before a run count as not searched: their events may come late."""
+        ...
 
     def fetch_rows(self, job: SearchJob, row_count: int) -> Iterator[Row]:
         """Stream all rows of a finished job, page by page. Errors: `Unavailable` when pages end

@@ -227,6 +227,15 @@ class SearchJob(Struct, frozen=True, kw_only=True):
     event_end: int | None = None
 
 
+class ScheduledRun(Struct, frozen=True, kw_only=True):
+    """A whole run that the SIEM's own scheduler made. It answers for event time from `start`
+    inclusive to `end` exclusive, in epoch seconds."""
+
+    job: SearchJob
+    start: int
+    end: int
+
+
 class SearchPhase(StrEnum):
     RUNNING = "running"
     COMPLETE = "complete"

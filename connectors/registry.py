@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from connectors.base import Connector, Product
+from connectors.base import Connector
+from connectors.product import Product
 
 CONNECTORS: dict[str, str] = {
     "splunk": "connectors.siem.splunk.connection:Splunk",

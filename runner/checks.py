@@ -12,7 +12,7 @@ from runner import arming
 from runner.alerts import DEFAULT_FIELDS
 from runner.bundle import neighbours
 from runner.catalogue import CATALOGUE
-from runner.config import Config, Mode, SearchConfig
+from runner.config import Config, Mode, SearchConfig, SearchMode
 from runner.effects import plain
 from runner.journal import Journal
 from runner.lint import lint_text
@@ -70,17 +70,23 @@ def _searches(service: Service) -> list[CheckResult]:
     for search in service.config.searches.values():
         facts = {**DEFAULT_FIELDS, **search.fields}
         wanted = {fact: facts[fact] for fact in NEEDED_FACTS}
-        found += _search(service, search.name, search.saved_search, wanted)
+        is_read = search.mode is SearchMode.HISTORY
+        found += _search(service, search.name, search.saved_search, wanted, is_scheduled=is_read)
         if search.canary is not None:
             found += _search(service, search.name, search.canary, {})
     return found
 
 
 def _search(
-    service: Service, name: str, saved: SavedSearch, facts: dict[str, tuple[str, ...]]
+    service: Service,
+    name: str,
+    saved: SavedSearch,
+    facts: dict[str, tuple[str, ...]],
+    *,
+    is_scheduled: bool = False,
 ) -> list[CheckResult]:
     try:
-        results = service.roles.siem.check_search(saved, facts, is_scheduled=False)
+        results = service.roles.siem.check_search(saved, facts, is_scheduled=is_scheduled)
     except ConnectorError as fault:
         return [CheckResult(what=f"search {name}", ok=False, mend=str(fault))]
     return [

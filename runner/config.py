@@ -23,6 +23,7 @@ from runner.config_types import (
     Mode,
     Person,
     SearchConfig,
+    SearchMode,
 )
 from runner.yaml_reader import Fault
 
@@ -38,6 +39,7 @@ __all__ = [
     "Mode",
     "Person",
     "SearchConfig",
+    "SearchMode",
     "load_config",
 ]
 

@@ -12,9 +12,10 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from connectors.base import ROLES, Product, actions_of
+from connectors.base import ROLES, actions_of
 from connectors.http import HttpSettings
 from connectors.model import Secret
+from connectors.product import Product
 from connectors.registry import CONNECTORS
 from runner import config_shapes as shapes
 from runner import config_types as made

@@ -289,6 +289,8 @@ def _search(name: str, shape: shapes.SearchShape) -> made.SearchConfig:
         first_lookback_s=shape.first_lookback_s,
         canary=canary,
         canary_every_s=shape.canary_every_s,
+        mode=shape.mode,
+        history_lag_s=shape.history_lag_s,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from msgspec import Meta
 
 from connectors.base import Effect
-from runner.config_types import Mode
+from runner.config_types import Mode, SearchMode
 from runner.schema import Shape
 
 Name = Annotated[
@@ -93,6 +93,8 @@ class SearchShape(Shape, frozen=True, kw_only=True):
     first_lookback_s: Annotated[int, Meta(ge=60, le=7 * 86400)] = 3600
     canary: Text | None = None
     canary_every_s: Annotated[int, Meta(ge=60, le=86400)] = 300
+    mode: SearchMode = SearchMode.DISPATCH
+    history_lag_s: Annotated[int, Meta(ge=60, le=86400)] = 900
 
 
 class ApprovalsShape(Shape, frozen=True, kw_only=True):

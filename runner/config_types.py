@@ -8,9 +8,10 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from connectors.base import Effect, Product
+from connectors.base import Effect
 from connectors.http import HttpSettings
 from connectors.model import SavedSearch, Secret
+from connectors.product import Product
 from runner.yaml_reader import Fault
 
 
@@ -44,6 +45,15 @@ class ConnectorConfig(Struct, frozen=True, kw_only=True):
     options: object
 
 
+class SearchMode(StrEnum):
+    """How a saved search is polled."""
+
+    DISPATCH = "dispatch"
+    """It is started over a window of index time."""
+    HISTORY = "history"
+    """The results of its scheduled runs are read; what none of them covers is dispatched."""
+
+
 class SearchConfig(Struct, frozen=True, kw_only=True):
     """A saved search to poll. `identity` are the row's fields that make two rows one alert;
     `fields` says for each fact of an alert which fields of a row may hold it, best first."""
@@ -58,6 +68,8 @@ class SearchConfig(Struct, frozen=True, kw_only=True):
     first_lookback_s: int = 3600
     canary: SavedSearch | None = None
     canary_every_s: int = 300
+    mode: SearchMode = SearchMode.DISPATCH
+    history_lag_s: int = 900
 
 
 class Approvals(Struct, frozen=True, kw_only=True):

@@ -8,33 +8,20 @@ silent means blind, not quiet.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import msgspec
 
 from connectors.errors import ConnectorError, OutcomeUnknown
-from connectors.model import (
-    Alert,
-    Clock,
-    Row,
-    SearchJob,
-    SearchPhase,
-    SearchStatus,
-    Window,
-)
-from connectors.siem.splunk.window import (
-    can_halve,
-    halve,
-    next_window,
-    rest_of,
-    watermark_after,
-)
-from runner.config import Config, SearchConfig
+from connectors.model import Clock, SearchJob, SearchPhase, SearchStatus, Window
+from connectors.siem.splunk.window import can_halve, next_window, watermark_after
+from runner.config import Config, SearchConfig, SearchMode
 from runner.journal import Journal, Tx, polls
 from runner.journal.records import Poll, PollJob
+from runner.poll_rows import Admit, Admitting, store_rows
+from runner.poll_stretch import Asked, after_part, asked_by, from_where, gap, halved, next_step
 from runner.roles import Roles
-from runner.routing import Admission, Unrouted
+from runner.routing import Unrouted
 from runner.row_chunks import chunks_of
 
 log = logging.getLogger(__name__)
@@ -48,8 +35,6 @@ SLOW_AFTER = timedelta(minutes=2)
 MOST_LOSSES = 3
 """How often one poll starts a search again whose job the SIEM forgot: behind a balancer that sends
 each call to another search head it forgets every one."""
-
-Admit = Callable[[Tx, SearchConfig, Alert], Admission]
 
 
 class Poller:
@@ -117,14 +102,18 @@ class Poller:
         with self._journal.read() as tx:
             started = polls.job(tx, key)
         if started is None:
-            self._start(search, key, self._window(search, is_canary=is_canary))
+            self._begin(search, key, is_canary=is_canary)
             return
         status = self._roles.siem.search_status(started.job)
+        if started.is_run and status.phase is not SearchPhase.COMPLETE:
+            self._start(search, key, self._in_place_of(started))
+            return
         is_overdue = self._clock.now() - started.job.started_at > JOB_LIVES
         match status.phase:
             case SearchPhase.RUNNING if is_overdue:
                 self._free(started.job)
-                self._give_up(search, key, "the search did not end within ten minutes")
+                said = "; ".join(("the search did not end within ten minutes", *status.messages))
+                self._give_up(search, key, said)
             case SearchPhase.RUNNING:
                 self._look_later(key)
             case SearchPhase.LOST:
@@ -134,15 +123,54 @@ class Poller:
                 self._give_up(search, key, "; ".join(status.messages) or "the search failed")
             case SearchPhase.TRUNCATED if can_halve(started.window) and not is_canary:
                 self._free(started.job)
-                window, rest = _split(started)
-                self._start(search, key, window, rest, has_gap=started.has_gap)
+                self._start(search, key, halved(started))
             case _ if is_canary:
                 self._hear_canary(search, started, status)
             case _:
                 self._take(search, started, status)
 
+    def _begin(self, search: SearchConfig, key: str, *, is_canary: bool) -> None:
+        if search.mode is SearchMode.HISTORY and not is_canary:
+            self._next_run(search, key)
+            return
+        window = self._window(search, is_canary=is_canary)
+        self._start(search, key, Asked(window=window) if window is not None else None)
+
+    def _next_run(self, search: SearchConfig, key: str) -> None:
+        """Read the scheduled run that goes on from the watermark, or search what none covers."""
+        now = self._server_now()
+        with self._journal.read() as tx:
+            watermark = polls.watermark(tx, search.name)
+        since = from_where(watermark, now, search)
+        runs = self._roles.siem.list_runs(search.saved_search, since, search.settle_s)
+        step = next_step(since, now, runs, search)
+        if step is None or step.run is None:
+            if step is not None:
+                log.warning("poll search=%s: %s", search.name, step.why)
+            self._start(search, key, step.asked if step is not None else None)
+            return
+        asked = step.asked
+        read = PollJob(
+            search=search.name,
+            window=asked.window,
+            job=step.run,
+            covers=asked.covers,
+            is_run=True,
+        )
+        with self._journal.write() as tx:
+            polls.set_job(tx, key, read)
+        self._due[key] = self._clock.now()
+
+    def _in_place_of(self, run: PollJob) -> Asked:
+        """What no whole run answers is searched for by ourselves."""
+        log.warning("poll search=%s: its run %s is not whole or gone", run.search, run.job.sid)
+        return gap(run.window.event_start, run.window.end, self._server_now())
+
+    def _server_now(self) -> int:
+        return int(self._roles.siem.server_time().timestamp())
+
     def _window(self, search: SearchConfig, *, is_canary: bool) -> Window | None:
-        now = int(self._roles.siem.server_time().timestamp())
+        now = self._server_now()
         if is_canary:
             back_s = search.canary_every_s + CANARY_MARGIN_S
             return next_window(None, now, settle_s=0, first_lookback_s=back_s)
@@ -156,27 +184,26 @@ class Poller:
             first_lookback_s=search.first_lookback_s,
         )
 
-    def _start(
-        self,
-        search: SearchConfig,
-        key: str,
-        window: Window | None,
-        rest: tuple[Window, ...] = (),
-        *,
-        has_gap: bool = False,
-    ) -> None:
-        if window is None:
+    def _start(self, search: SearchConfig, key: str, asked: Asked | None) -> None:
+        if asked is None:
             del self._due[key]
             return
         is_canary = key != search.name
         saved = search.canary if is_canary and search.canary else search.saved_search
         try:
-            job = self._roles.siem.start_saved_search(saved, window)
+            job = self._roles.siem.start_saved_search(saved, asked.window)
         except OutcomeUnknown as fault:
             # A search that runs unseen changes nothing; the next round asks the same window again.
             self._give_up(search, key, str(fault))
             return
-        begun = PollJob(search=search.name, window=window, job=job, rest=rest, has_gap=has_gap)
+        begun = PollJob(
+            search=search.name,
+            window=asked.window,
+            job=job,
+            rest=asked.rest,
+            has_gap=asked.has_gap,
+            covers=asked.covers,
+        )
         with self._journal.write() as tx:
             polls.set_job(tx, key, begun)
         self._looks[key] = 0
@@ -190,7 +217,7 @@ class Poller:
             why = f"the SIEM forgot {losses} searches in a row; do all calls reach one search head?"
             self._give_up(search, key, why)
             return
-        self._start(search, key, lost.window, lost.rest, has_gap=lost.has_gap)
+        self._start(search, key, asked_by(lost))
 
     def _free(self, job: SearchJob) -> None:
         """Give a job's slot back. One that stays ends by itself: no reason to call a poll bad."""
@@ -238,6 +265,7 @@ class Poller:
             at=self._clock.now(),
             ok=is_whole and not started.rest,
             window=started.window,
+            from_run=started.is_run,
             incomplete=None if is_whole else said,
             watermark_before=before,
             watermark_after=before,
@@ -245,40 +273,29 @@ class Poller:
         rows = self._roles.siem.fetch_rows(started.job, status.row_count)
         for chunk, is_last in chunks_of(rows):
             with self._journal.write() as tx:
-                poll = self._store(tx, search, started.window, chunk, poll)
+                poll = store_rows(tx, self._admission(search), started.window, chunk, poll)
                 if is_last:
                     self._finish(tx, search, started, poll, is_whole=is_whole)
-        self._free(started.job)
+        if not started.is_run:
+            self._free(started.job)
         del self._due[search.name]
         if not is_whole:
             self.errors[search.name] = f"incomplete: {said}"
         if started.rest:
-            first, *rest = started.rest
-            self._start(search, search.name, first, tuple(rest), has_gap=not is_whole)
+            self._start(search, search.name, after_part(started, has_gap=not is_whole))
+        elif is_whole and started.covers is not None:
+            # There may be another run to read.
+            self._due[search.name] = self._clock.now()
 
-    def _store(
-        self, tx: Tx, search: SearchConfig, window: Window, chunk: list[Row], poll: Poll
-    ) -> Poll:
-        if not chunk:
-            return poll
-        # Imported here: most polls bring no row.
-        from runner.intake import take_rows
-
-        taken = take_rows(tx, self._config.roles["siem"], search, window, chunk, self._admit)
-        return msgspec.structs.replace(
-            poll,
-            rows=poll.rows + len(chunk),
-            new=poll.new + taken.new,
-            known=poll.known + taken.known,
-            late=poll.late + taken.late,
-        )
+    def _admission(self, search: SearchConfig) -> Admitting:
+        return Admitting(siem=self._config.roles["siem"], search=search, admit=self._admit)
 
     def _finish(
         self, tx: Tx, search: SearchConfig, started: PollJob, poll: Poll, *, is_whole: bool
     ) -> None:
         polls.set_job(tx, search.name, None)
         if is_whole and not started.rest:
-            after = watermark_after(started.window)
+            after = started.covers or watermark_after(started.window)
             polls.set_watermark(tx, search.name, after)
             poll = msgspec.structs.replace(poll, watermark_after=after)
         polls.add(tx, poll)
@@ -294,13 +311,6 @@ class Poller:
             del self._due[key]
         else:
             self._give_up(search, key, "the canary search found nothing: blind, not quiet")
-
-
-def _split(started: PollJob) -> tuple[Window, tuple[Window, ...]]:
-    """The earlier half of a window with too many rows, and what is to be asked after it."""
-    half = halve(started.window)
-    rest = rest_of(started.window, half)
-    return half, (rest, *started.rest) if rest is not None else started.rest
 
 
 def _canary(name: str) -> str:

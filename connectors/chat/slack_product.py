@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from msgspec import Struct
 
-from connectors.base import Product
+from connectors.product import Product
 
 CHANNEL = re.compile(r"[CG][A-Z0-9]{2,}")
 TEAM = re.compile(r"[TE][A-Z0-9]{2,}")

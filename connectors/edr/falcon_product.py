@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from connectors.base import Product
+from connectors.product import Product
 
 _CUSTOMER = re.compile(r"[0-9a-fA-F]{32}(-[0-9a-fA-F]{2})?")
 

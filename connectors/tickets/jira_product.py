@@ -6,7 +6,7 @@ import re
 
 from msgspec import field
 
-from connectors.base import Product
+from connectors.product import Product
 
 _PROJECT = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 

@@ -277,6 +277,10 @@ class PollJob(Struct, frozen=True, kw_only=True):
     rest: tuple[Window, ...] = ()
     has_gap: bool = False
     """An earlier part was not whole: the rows are taken, and the watermark stays."""
+    covers: int | None = None
+    """Where the watermark stands after all of it, when that is not the window's end."""
+    is_run: bool = False
+    """The job is the scheduler's, which others read, too: it is never cancelled."""
 
 
 class Poll(Struct, frozen=True, kw_only=True):
@@ -286,6 +290,7 @@ class Poll(Struct, frozen=True, kw_only=True):
     at: datetime
     ok: bool
     window: Window | None
+    from_run: bool = False
     rows: int = 0
     new: int = 0
     known: int = 0

@@ -21,6 +21,7 @@ from tests.contract_cases.case import Case, only
 from tests.fake_product import Reply, Request, json_reply
 
 _JOB = SearchJob(sid="scheduler__nobody__search__1", started_at=datetime(2026, 11, 25, tzinfo=UTC))
+_RUN = "scheduler__nobody__search__RMD5abc_at_1764072000_1"
 _WINDOW = Window(start=1764068400, end=1764072000, event_start=1763463600, event_end=1764158400)
 _QUERY = EventQuery(
     index="main",
@@ -39,6 +40,10 @@ def _answer(request: Request) -> Reply:
     if path == "/services/authentication/current-context":
         content = {"username": "stockade", "roles": ["stockade"], "capabilities": ["search"]}
         return json_reply({"entry": [{"content": content}], "messages": []})
+    if path.endswith("/history"):
+        return json_reply({"entry": [{"name": _RUN, "content": {}}], "messages": []})
+    if path == "/servicesNS/nobody/search/saved/searches/wmic":
+        return json_reply({"entry": [{"content": {"dispatch.max_count": 9}}], "messages": []})
     if path == "/servicesNS/-/-/saved/searches":
         return json_reply({"entry": [{"name": "wmic", "content": {}}], "messages": []})
     if path.endswith(("/dispatch", "/search/v2/jobs")):
@@ -49,7 +54,7 @@ def _answer(request: Request) -> Reply:
         rows = [{"host": "WS-042", "process": ["a", "b"]}, {"host": "WS-043"}]
         found = {"preview": False, "init_offset": 0, "messages": [], "results": rows}
         return json_reply(found)
-    if path == f"{_JOBS}/{_JOB.sid}":
+    if path in (f"{_JOBS}/{_JOB.sid}", f"{_JOBS}/{_RUN}"):
         status = {
             "dispatchState": "DONE",
             "isDone": True,
@@ -57,6 +62,8 @@ def _answer(request: Request) -> Reply:
             "isFinalized": False,
             "isZombie": False,
             "resultCount": 2,
+            "searchEarliestTime": 1764068400,
+            "searchLatestTime": 1764072000,
             "messages": [],
         }
         return json_reply({"entry": [{"content": status}], "messages": []})
@@ -80,6 +87,7 @@ CASE = Case(
         "server_time": lambda siem: siem.server_time(),
         "search_status": lambda siem: siem.search_status(_JOB),
         "fetch_rows": lambda siem: list(siem.fetch_rows(_JOB, 2)),
+        "list_runs": lambda siem: siem.list_runs(SavedSearch(name="wmic"), 1764068400, 60),
         "cancel_search": lambda siem: siem.cancel_search(_JOB),
     },
     once={
@@ -117,7 +125,9 @@ CASE = Case(
     unread=frozenset({"cancel_search"}),
     # No rows where rows were promised is an error by its own words.
     says_otherwise=frozenset({"fetch_rows"}),
-    waits_on_503=frozenset({"server_time", "search_status", "fetch_rows", "cancel_search"}),
+    waits_on_503=frozenset(
+        {"server_time", "list_runs", "search_status", "fetch_rows", "cancel_search"}
+    ),
     # Nothing is chosen by a name that two things may have: searches have a name space.
     twins=(),
     empty_selectors={

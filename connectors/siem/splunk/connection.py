@@ -25,6 +25,7 @@ from connectors.model import (
     EventQuery,
     Row,
     SavedSearch,
+    ScheduledRun,
     SearchJob,
     SearchPhase,
     SearchStatus,
@@ -181,6 +182,13 @@ class Splunk(SplunkProduct, Connector):
             row_count=status.row_count,
             messages=tuple(map(self._rest.redact, status.messages)),
         )
+
+    def list_runs(self, search: SavedSearch, since: int, settle_s: int) -> Sequence[ScheduledRun]:
+        """As the role says. Repeat: reads again. Source: GET saved/searches/{name}/history."""
+        from connectors.siem.splunk.runs import Runs
+
+        runs = Runs(self._rest, self.runtime.clock, self.options.ignored_warnings)
+        return runs.list_runs(search, since, settle_s)
 
     def fetch_rows(self, job: SearchJob, row_count: int) -> Iterator[Row]:
         """Stream all rows of a finished job, a page of at most 5,000 in memory at a time.

@@ -106,8 +106,7 @@ def narrowed(content: JsonObject, start: int | None, end: int | None) -> tuple[M
     the role, or by time words in its own text, both of which splunkd applies without a warning.
     `ERROR`, so that no setting can declare it harmless.
     Source: authorize.conf.spec; REST API Reference "search/jobs", 2026-11-25."""
-    first = _epoch(content.get("searchEarliestTime"))
-    last = _epoch(content.get("searchLatestTime"))
+    first, last = event_range(content)
     cut = []
     if start is not None and first is not None and first > start + 1:
         cut.append(f"it begins at {first:.0f} and not at {start}")
@@ -117,6 +116,11 @@ def narrowed(content: JsonObject, start: int | None, end: int | None) -> tuple[M
         return ()
     text = f"the time range was narrowed: {', '.join(cut)}; look at srchTimeWin and the text"
     return (Message("ERROR", text),)
+
+
+def event_range(content: JsonObject) -> tuple[float | None, float | None]:
+    """The event time that a job looks over, in epoch seconds; None for what it does not tell."""
+    return _epoch(content.get("searchEarliestTime")), _epoch(content.get("searchLatestTime"))
 
 
 def _epoch(value: object) -> float | None:

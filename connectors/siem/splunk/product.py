@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from msgspec import Struct
 
-from connectors.base import Product
+from connectors.product import Product
 
 SAVED_ROW_CAP = 500_000
 """Splunk's own default of `dispatch.max_count`; it is always sent, so that the cap is known."""
