@@ -116,3 +116,17 @@ def test_fields_of_when_the_last_command_is_no_list_then_nothing_is_concluded(
     text: str, fields: tuple[str, ...] | None
 ) -> None:
     assert fields_of(text) == fields
+
+
+@pytest.mark.parametrize("state", ["QUEUED", "PAUSED"])
+def test_poll_when_its_job_waits_for_ten_minutes_then_it_is_given_up_and_says_why(
+    world: World, state: str
+) -> None:
+    poll(world)
+    before = watermark(world)
+    world.splunk.spoil_job(content={"dispatchState": state}, never_done=True)
+    poll(world)
+    assert poll(world, 660).code == 1
+    said = [str(one.error) for one in records(world.journal) if one.error]
+    assert any("did not end within ten minutes" in text and state in text for text in said), said
+    assert watermark(world) == before
