@@ -632,6 +632,40 @@ def test_check_when_priorities_are_configured_then_the_screen_must_have_priority
     assert "priority" in str(bad.mend)
 
 
+def test_check_when_a_required_field_takes_listed_values_then_they_are_named(
+    api: RequestsMock, jira: Jira
+) -> None:
+    values = [{"id": "1", "value": "Blue"}, *({"id": str(n), "name": f"n{n}"} for n in range(11))]
+    team = {**field("customfield_1", required=True), "allowedValues": values}
+    answer_check(api, screen=[*SCREEN, team])
+    [bad] = [result for result in jira.check() if not result.ok]
+    assert "(customfield_1), which takes Blue | n0 |" in str(bad.mend)
+    assert str(bad.mend).endswith("n8 and 2 more")
+
+
+def test_check_when_a_required_field_is_configured_then_ok(api: RequestsMock) -> None:
+    answer_check(api, screen=[*SCREEN, field("customfield_1", required=True)])
+    assert all(result.ok for result in make(fields={"customfield_1": "x"}).check())
+
+
+def test_check_when_a_configured_field_is_not_on_the_screen_then_named(api: RequestsMock) -> None:
+    answer_check(api)
+    [bad] = [r for r in make(fields={"customfield_1": "x"}).check() if not r.ok]
+    assert "put on the create screen: customfield_1" in str(bad.mend)
+
+
+def test_create_when_fields_are_configured_then_sent_even_without_the_optional_ones(
+    api: RequestsMock,
+) -> None:
+    api.post(ISSUES, status=400, json={"errors": {"priority": "cannot be set"}})
+    created(api)
+    team = {"value": "Blue"}
+    make(fields={"customfield_1": team}, priorities={"high": "P1"}).create_ticket(
+        draft(severity="high")
+    )
+    assert [sent(api, n)["fields"]["customfield_1"] for n in (0, 1)] == [team, team]
+
+
 def test_check_when_the_issue_type_is_unknown_then_the_known_ones_are_listed(
     api: RequestsMock,
 ) -> None:
@@ -667,6 +701,9 @@ def test_check_when_a_login_page_answers_then_not_ok(api: RequestsMock, jira: Ji
         {"labels": ["two words"]},
         {"labels": ["x\n"]},
         {"site_url": "http://site.example.test"},
+        {"fields": {"summary": "x"}},
+        {"fields": {"customfield_1": None}},
+        {"fields": {"customfield_1\n": "x"}},
     ],
 )
 def test_options_when_wrong_then_refused_at_load(options: dict[str, Any]) -> None:

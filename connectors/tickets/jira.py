@@ -167,7 +167,10 @@ class Jira(JiraProduct, Connector):
         """Who we are, the four project permissions, the issue type and its create screen."""
         needed = {"labels", "description", *(["priority"] if self._options.priorities else [])}
         return check_project(
-            self._session, self._options.project, self._options.issue_type, frozenset(needed)
+            self._session,
+            self._options.project,
+            self._options.issue_type,
+            frozenset(needed | self._options.fields.keys()),
         )
 
     # -- calls -------------------------------------------------------------------------------------
@@ -176,6 +179,7 @@ class Jira(JiraProduct, Connector):
         self, draft: TicketDraft, priority: str | None, labels: Sequence[str], *notes: str
     ) -> Reply:
         fields: JsonObject = {
+            **self._options.fields,
             "project": {"key": self._options.project},
             "issuetype": {"name": self._options.issue_type},
             "summary": _summary(draft.title),

@@ -19,6 +19,7 @@ _PERMISSIONS = {
 }
 _ALWAYS_SENT = frozenset({"project", "issuetype", "summary", "description", "labels"})
 _SET_BY_JIRA = frozenset({"reporter"})
+_SHOWN_VALUES = 10
 
 
 def check_project(
@@ -82,10 +83,16 @@ def _screen(session: JiraSession, project: str, issue_type: str, needed: frozens
         raise Unavailable(PRODUCT, "shows no field of the create screen")
     if missing := sorted(needed - set(fields)):
         raise Rejected(PRODUCT, f"put on the create screen: {', '.join(missing)}")
-    wanted = [_name(key, entry) for key, entry in fields.items() if _is_asked(key, entry)]
+    wanted = [
+        _asked(key, entry)
+        for key, entry in fields.items()
+        if key not in needed and _is_asked(key, entry)
+    ]
     if wanted:
         names = session.http.redact(", ".join(wanted))
-        raise Rejected(PRODUCT, f"make optional, or give a default to: {names}")
+        raise Rejected(
+            PRODUCT, f"set in options.fields, make optional, or give a default to: {names}"
+        )
 
 
 def _field_id(entry: dict[str, Any]) -> str:
@@ -94,6 +101,20 @@ def _field_id(entry: dict[str, Any]) -> str:
 
 def _name(key: str, entry: dict[str, Any]) -> str:
     return f"{entry.get('name') or key} ({key})"
+
+
+def _asked(key: str, entry: dict[str, Any]) -> str:
+    """The field, and the first of the values that it takes, when Jira lists them."""
+    listed = entry.get("allowedValues")
+    values = [
+        str(value.get("value") or value.get("name") or value.get("id"))
+        for value in (listed if isinstance(listed, list) else [])
+        if isinstance(value, dict)
+    ]
+    if not values:
+        return _name(key, entry)
+    more = f" and {len(values) - _SHOWN_VALUES} more" if len(values) > _SHOWN_VALUES else ""
+    return f"{_name(key, entry)}, which takes {' | '.join(values[:_SHOWN_VALUES])}{more}"
 
 
 def _is_asked(key: str, entry: dict[str, Any]) -> bool:

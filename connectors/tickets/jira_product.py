@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from msgspec import field
 
 from connectors.product import Product
 
 _PROJECT = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_CUSTOM_FIELD = re.compile(r"customfield_[0-9]+")
 
 
 _MAX_LABEL = 255
@@ -24,13 +26,15 @@ class JiraProduct(Product):
     class Options(Product.Options, frozen=True, forbid_unknown_fields=True, kw_only=True):
         """`project`: its key. `labels`: put on every ticket. `priorities`: severity → the name of a
         Jira priority; none is sent without it. `site_url`: where people read tickets, when
-        `base_url` is Atlassian's gateway for scoped tokens."""
+        `base_url` is Atlassian's gateway for scoped tokens. `fields`: id of a custom field → the
+        constant that every ticket gets, in the shape that Jira's REST API takes."""
 
         project: str
         issue_type: str = "Task"
         labels: tuple[str, ...] = ()
         priorities: dict[str, str] = field(default_factory=dict)
         site_url: str | None = None
+        fields: dict[str, Any] = field(default_factory=dict)
 
         def __post_init__(self) -> None:
             if not _PROJECT.fullmatch(self.project):
@@ -39,6 +43,10 @@ class JiraProduct(Product):
                 raise ValueError(f"a Jira label has no spaces and no control characters: {bad}")
             if self.site_url is not None and not self.site_url.startswith("https://"):
                 raise ValueError("site_url begins with https://")
+            if wrong := [key for key in self.fields if not _CUSTOM_FIELD.fullmatch(key)]:
+                raise ValueError(f"fields takes ids such as customfield_10010, not {wrong}")
+            if empty := [key for key, value in self.fields.items() if value in (None, "", [], {})]:
+                raise ValueError(f"fields gives no value to {empty}")
 
 
 def label_of(text: str) -> str:
