@@ -15,6 +15,10 @@ from splunklib import client
 
 from connectors.emulators.scenario import INTERNAL_FIELDS_SEARCH, REMOTE_SEARCH, events
 from connectors.emulators.splunk_jobs import run_job
+from connectors.errors import ConnectorError
+from connectors.http import HttpSettings, Runtime
+from connectors.model import SavedSearch, Secret
+from connectors.siem.splunk.connection import Splunk
 from connectors.siem.splunk.role import Role, faults_of, role_for, stanza
 from connectors.siem.splunk.shipped import SHIPPED, Source, conf_stanza, settings_of
 from runner.cli import main
@@ -118,13 +122,46 @@ def test_install_when_a_dry_run_then_all_is_shown_and_nothing_written(
     assert writes(line) == []
 
 
-def test_install_when_splunk_stores_something_else_then_it_is_told_by_the_difference(
+def test_install_when_it_is_not_there_after_the_write_then_that_is_told(
     line: CommandLine, capsys: pytest.CaptureFixture[str]
 ) -> None:
     line.splunk.misbehave(method="POST", path="*/saved/searches", status=201, body="{}")
-    line.splunk.saved[CANARY] = {"search": "index=other", "disabled": "1"}
     assert install(line, "--yes", "wmic-remote") == 1
     assert "there is no 'WMIC remote starts' after it was written" in "".join(capsys.readouterr())
+
+
+def test_install_when_somebody_wrote_while_we_asked_then_nothing_is_written(
+    line: CommandLine,
+) -> None:
+    installer = splunk_of(line).installer()
+    wanted = settings_of(SHIPPED["canary"], index="main", source=Source.SYSMON)
+    plan = installer.plan(SavedSearch(name=CANARY), wanted)
+    line.splunk.saved[CANARY] = {"search": "index=theirs"}
+    with pytest.raises(ConnectorError, match="changed while you looked"):
+        installer.write(plan)
+    assert line.splunk.saved[CANARY] == {"search": "index=theirs"}
+
+
+def test_install_when_splunk_keeps_another_value_then_the_difference_is_told(
+    line: CommandLine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert install(line, "--yes", "canary") == 0
+    line.splunk.saved[CANARY]["search"] = "index=theirs"
+    line.splunk.misbehave(method="POST", path="*/Stockade%20canary", status=200, body="{}")
+    capsys.readouterr()
+    assert install(line, "--yes", "--overwrite", "canary") == 1
+    assert "not as written" in "".join(capsys.readouterr())
+
+
+def splunk_of(line: CommandLine) -> Splunk:
+    return Splunk(
+        name="splunk",
+        tenant="example",
+        settings=HttpSettings(base_url=line.splunk.base_url),
+        credentials={"token": Secret(line.splunk.credentials["token"])},
+        options=Splunk.Options(),
+        runtime=Runtime(clock=line.splunk.clock, emulated=True),
+    )
 
 
 def test_install_when_the_answer_is_lost_then_what_is_stored_counts(
