@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -18,6 +19,7 @@ from runner import storage
 from runner.arming import arming
 from runner.audit import verify
 from runner.checks import check
+from runner.cli import SystemClock
 from runner.commands import arm
 from runner.journal import Journal, JournalError, schema
 from runner.journal.disk import Mount
@@ -27,6 +29,7 @@ from runner.noticing import notice
 from runner.result import Result
 from runner.service import Service
 from runner.views import show_status
+from tests.command_line import QUICK, command_line
 from tests.fake_clock import FakeClock
 from tests.journal_v1 import make_old, schema_of
 from tests.world import World, running_world
@@ -161,7 +164,8 @@ def python(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
     head = f"""
         from pathlib import Path
         from runner.journal import *
-        from tests.fake_clock import FakeClock
+        from tests.command_line import QUICK, command_line
+from tests.fake_clock import FakeClock
         folder, clock = Path({str(folder)!r}), FakeClock()
     """
     return subprocess.run(
@@ -505,3 +509,34 @@ def test_journal_when_its_file_may_only_be_read_then_one_sentence(world: World) 
         folder,
     )
     assert "journal.db: cannot be opened: Permission denied; look at permissions" in done.stdout
+
+
+# -- the commands ----------------------------------------------------------------------------------
+
+
+def test_commands_when_a_service_runs_then_backup_works_and_restore_is_refused(
+    tmp_path: Path,
+) -> None:
+    with command_line(tmp_path, QUICK) as line:
+        line.store(1)
+        assert line("run").code == 0
+        with line.start("serve") as served:
+            reader = Journal(tmp_path / "journal", SystemClock())
+            deadline = time.monotonic() + 30
+            while not reader.is_owned() and time.monotonic() < deadline:
+                time.sleep(0.05)
+            made = line("backup", "one.db", "--json")
+            refused = line("restore", "one.db")
+            served.terminate()
+            served.communicate(timeout=30)
+            reader.close()
+        assert (made.code, made.value["faults"]) == (0, [])
+        assert refused.code == 1
+        assert "a runner is at work on it; stop it, then restore" in refused.err
+        again = line("backup", "one.db")
+        assert again.code == 1
+        assert "name a file that is not there yet" in again.err
+        assert "NOT ARMED" in line("restore", "one.db").out
+        assert line("audit", "verify").code == 0
+        assert line("run").code == 0
+        assert line("restore", "nothing.db").code == 1
