@@ -151,6 +151,10 @@ BY_SWITCH = '- switch: "{{ q.answer }}"\n  cases:\n    bad:\n' + inside(CUT, 6)
         (ask("odd") + asks_if(FINE, STOP, CUT), ["SP304"]),
         (ask("fine") + asks_if(FINE, STOP, CUT), []),
         # behind a stop
+        (
+            ask("fine") + STOP + "  when: \"{{ alert.id == 'x' }}\"\n" + asks_if(BAD, STOP) + CUT,
+            ["SP304"],
+        ),
         (ask("odd") + asks_if(FINE, STOP) + CUT, ["SP304"]),
         (ask("fine") + asks_if(FINE, STOP) + CUT, []),
         # by a switch, its default included

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import msgspec
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -255,7 +256,7 @@ class Story:
         return play(ctx, self.bundle, names, ctx.run.inputs, act)
 
 
-@settings(max_examples=8, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=6, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(bundles())
 def test_random_playbook_when_killed_after_any_commit_then_the_end_is_the_same_and_effects_once(
     bundle: Bundle,
@@ -318,3 +319,33 @@ def test_playbook_of_every_kind_of_step_when_killed_after_any_commit_then_all_is
         "/six/1/eight",
         "/parallel-6/right/ten",
     ]
+
+
+@pytest.mark.parametrize(
+    ("steps", "missing"),
+    [
+        ("parallel: {left: [{id: a, do: edr.find_host}], right: [USE]}", "a"),
+        (
+            "for_each: [1, 2]\n    as: one\n    max: 2\n    steps: [USE, FIND]",
+            "a",
+        ),
+        (
+            "for_each: [1]\n    as: a\n    max: 2\n    steps: [OTHER]\n  - USE",
+            "a",
+        ),
+    ],
+)
+def test_step_when_it_uses_what_it_may_not_see_then_it_fails_though_lint_never_saw_it(
+    tmp_path: Path, steps: str, missing: str
+) -> None:
+    """A sibling's value, an earlier round's, and a loop's own are not there, so that a result never
+    hangs on which branch came first."""
+    use = '{id: b, do: edr.find_host, with: {x: "{{ a }}"}}'
+    steps = steps.replace("USE", use).replace("FIND", "{id: a, do: edr.find_host}")
+    steps = steps.replace("OTHER", "{id: c, do: edr.find_host}")
+    text = f"playbook: main\ndescription: Unlinted.\nsteps:\n  - {steps}\n"
+    story = Story(tmp_path / "one", bundle_of(read_playbook(text, "main.yaml", CATALOGUE), {}))
+    ended = story.play(0)
+    assert ended.status == "failed"
+    assert f"`{missing}` is not known here" in str(ended.error)
+    assert str(ended.error).startswith("playbook: main.yaml:")

@@ -14,8 +14,11 @@ from hypothesis import strategies as st
 
 from runner.filters import FILTERS, TESTS
 from runner.template import (
+    Partly,
     Reference,
     TemplateFault,
+    certain,
+    certain_text,
     check_template,
     condition,
     infer,
@@ -263,3 +266,36 @@ def test_check_given_a_text_without_braces_never_loads_jinja2() -> None:
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
     check_template("{{ a }}")
+
+
+@pytest.mark.parametrize(
+    ("text", "truth"),
+    [
+        ("{{ q.answer == 'a' }}", True),
+        ("{{ q.answer != 'a' }}", False),
+        ("{{ q.answer in ['b', 'c'] }}", False),
+        ("{{ q.answer == 'a' and other }}", None),
+        ("{{ q.answer == 'b' and other }}", False),
+        ("{{ other and q.answer == 'b' }}", False),
+        ("{{ q.answer == 'a' or other }}", True),
+        ("{{ not (q.answer == 'b' and other) }}", True),
+        ("{{ q.state == 'x' }}", None),
+        ("{{ q.state is defined }}", None),
+        ("{{ q.state | default('x') == 'x' }}", None),
+        ("{{ other | default('x') == 'x' }}", None),
+        ("{{ q.answer }}", None),
+        (True, True),
+        ("no expression", None),
+    ],
+)
+def test_certain_when_only_some_names_are_known_then_what_they_decide_and_nothing_else(
+    text: str | bool, truth: bool | None
+) -> None:
+    assert certain(text, Partly(q=Partly(answer="a"))) is truth
+
+
+def test_certain_text_when_a_name_is_open_then_none() -> None:
+    known = Partly(q=Partly(answer="a", number=5))
+    assert certain_text("{{ q.answer }}", known) == "a"
+    assert certain_text("{{ q.state }}", known) is None
+    assert certain_text("{{ q.number }}", known) is None
