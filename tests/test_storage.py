@@ -164,8 +164,7 @@ def python(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
     head = f"""
         from pathlib import Path
         from runner.journal import *
-        from tests.command_line import QUICK, command_line
-from tests.fake_clock import FakeClock
+        from tests.fake_clock import FakeClock
         folder, clock = Path({str(folder)!r}), FakeClock()
     """
     return subprocess.run(
