@@ -335,6 +335,23 @@ def test_restore_when_the_journal_there_is_ruined_then_it_works(world: World) ->
     assert world.tick().errors == ()
 
 
+def test_restore_when_somebody_reads_the_old_journal_then_its_log_is_set_aside_with_it(
+    world: World,
+) -> None:
+    """Beside the restored file it would be read as that one's own."""
+    file = backed_up(world)
+    with closing(sqlite3.connect(world.journal.path, isolation_level=None)) as reader:
+        reader.execute("begin")
+        (before,) = reader.execute("select count(*) from entry").fetchone()
+        ask(world)
+        aside = Path(restore(world, file).data["aside"])
+        assert aside.with_name(aside.name + "-wal").stat().st_size > 0
+        assert reader.execute("select count(*) from entry").fetchone() == (before,)
+    assert world.questions() == []
+    with closing(sqlite3.connect(aside)) as db:
+        assert db.execute("select count(*) from approval").fetchone() == (1,)
+
+
 def test_restore_when_there_is_no_journal_then_it_works(world: World) -> None:
     file = backed_up(world)
     world.journal.close()

@@ -111,7 +111,7 @@ def put_in_place(brought: Path, path: Path, at: datetime) -> Path | None:
     try:
         if was_there:
             # What its log holds goes into the file first; a damaged one is set aside as it is.
-            with suppress(sqlite3.Error), closing(sqlite3.connect(path)) as old:
+            with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=0.5)) as old:
                 old.execute("pragma wal_checkpoint(truncate)")
         for end in BESIDE:
             part = path.with_name(path.name + end)
