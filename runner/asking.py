@@ -10,7 +10,7 @@ from typing import Any
 
 from connectors.base import Effect
 from runner.config import Mode
-from runner.context import ANSWER, Decision, Question, StepFailed
+from runner.context import ANSWER, Call, Decision, Question, StepFailed
 from runner.frame import Frame, evaluate
 from runner.playbook_steps import Ask
 
@@ -29,7 +29,7 @@ async def ask(frame: Frame, step: Ask, path: str) -> None:
     if not isinstance(text, str):
         raise StepFailed("playbook", "the question is no text")
     for n in range(MOST_VOIDS):
-        if frame.ctx.mode is Mode.OBSERVE:
+        if await _mode(frame, f"{path}#mode.{n}") is Mode.OBSERVE:
             # Nobody is asked in this mode; what silence counts as holds.
             frame.keep(step.id, _value(step.on_expiry, "observed"), "skipped")
             return
@@ -39,6 +39,11 @@ async def ask(frame: Frame, step: Ask, path: str) -> None:
     else:
         raise StepFailed("rejected", f"asked three times, void each time: {decision.void[ANSWER]}")
     _keep(frame, step, decision)
+
+
+async def _mode(frame: Frame, key: str) -> Mode:
+    """The mode when the question was due, journalled: a replay must go the same way."""
+    return Mode(await frame.ctx.call(key, Call(name="mode", send=lambda _s: frame.ctx.mode)))
 
 
 def _question(frame: Frame, step: Ask, path: str, n: int, text: str) -> Question:

@@ -292,6 +292,18 @@ def test_ask_when_only_observing_then_nobody_is_asked(tmp_path: Path) -> None:
         assert world.writes() == {"falcon": 0, "slack": 0, "jira": 0}
 
 
+def test_ask_when_the_mode_changes_after_it_was_only_observed_then_the_run_goes_the_same_way(
+    tmp_path: Path,
+) -> None:
+    waits = REPEAT.replace("host.found", "host.summary == 'x'")
+    with played(tmp_path, ASK + waits, {"mode": "observe"}) as world:
+        assert run_of(world).status is RunStatus.WAITING
+        world.restart({"mode": "practice"})
+        world.ticks(3, every_s=601)
+        assert world.questions() == []
+        assert run_of(world).status is RunStatus.FAILED
+
+
 def test_ask_when_another_run_has_a_question_open_then_both_are_asked(tmp_path: Path) -> None:
     """A general question claims no device, so it holds up nobody."""
     with played(tmp_path, ASK) as world:
