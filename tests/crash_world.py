@@ -48,10 +48,12 @@ _Made = TypeVar("_Made")
 class CrashWorld:
     """One state folder, its products, and what they saw."""
 
-    def __init__(self, folder: Path, products: Emulators, settle_s: float) -> None:
+    def __init__(self, folder: Path, products: Emulators, settle_s: float, lanes: int) -> None:
         self.folder = folder
         self.products = products
         write_config(folder, products, settle_s=settle_s)
+        with (folder / "config.yaml").open("a") as config:
+            config.write(f"runs_at_once: {lanes}\n")
         self._is_over = Event()
         self._person = Thread(target=self._answer, daemon=True)
 
@@ -123,14 +125,15 @@ class CrashWorld:
 
 @contextmanager
 def crash_world(
-    folder: Path, *, settle_s: float = 0.2, contain_s: float = 0.05
+    folder: Path, *, settle_s: float = 0.2, contain_s: float = 0.05, lanes: int = 8
 ) -> Iterator[CrashWorld]:
-    """A fresh world for the time of a block. `settle_s` is every product's, in seconds."""
+    """A fresh world for the time of a block. `settle_s` is every product's, in seconds; `lanes`:
+    how many runs go side by side, 1 for a story that is the same each time."""
     folder.mkdir(mode=0o700)
     with running_emulators(folder / "world", SystemClock()) as products:
         products.splunk.tune(job_s=0.0)
         products.falcon.tune(contain_s=contain_s)
-        with CrashWorld(folder, products, settle_s) as world:
+        with CrashWorld(folder, products, settle_s, lanes) as world:
             yield world
 
 

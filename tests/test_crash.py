@@ -68,12 +68,12 @@ def faults_of(trials: list[tuple[Any, list[str]]]) -> str:
 def test_story_when_killed_at_every_point_then_nothing_is_lost_or_done_twice(
     crew: Crew, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with crash_world(tmp_path / "quiet") as world:
+    with crash_world(tmp_path / "quiet", lanes=1) as world:
         quiet = crew.send(world.order())
         assert (quiet.status, violations(world)) == (0, [])
 
     def trial(kill_at: int) -> tuple[Fate, list[str]]:
-        with crash_world(tmp_path / str(kill_at)) as world:
+        with crash_world(tmp_path / str(kill_at), lanes=1) as world:
             first = crew.send(world.order(kill_at=kill_at))
             if first.was_killed:
                 return first, carry_on(crew, world)
