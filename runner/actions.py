@@ -18,7 +18,7 @@ from connectors.model import (
     EventQuery,
 )
 from runner.catalogue import CATALOGUE, fits
-from runner.config import Mode
+from runner.config import LONGEST_LEASE_H, Mode
 from runner.context import StepFailed, Target
 from runner.effects import plain
 from runner.filters import kind_of
@@ -144,12 +144,22 @@ async def contain(work: Work) -> Any:
         quorum=_quorum(work),
         rank=rank_of_case(work.bench.journal, work.ctx.run.case_id),
         drops_all=work.inputs.get("is_whole") is True,
+        lease_h=_lease_h(work),
     )
     outcome = await work.bench.containment.carry_out(work.ctx, plan)
     if outcome["state"] in ("failed", "void"):
         # Void three times: nobody was asked, or nothing could be sent. That must not look well.
         raise StepFailed("rejected", outcome["summary"])
     return outcome
+
+
+def _lease_h(work: Work) -> float | None:
+    """How long the isolation stands without being renewed: as the step says, or the policy."""
+    given = work.inputs.get("lease_h", work.bench.config.guards.lease_h)
+    if given is not None and not 0 < given <= LONGEST_LEASE_H:
+        text = f"lease_h is {given}; it is more than 0 and at most {LONGEST_LEASE_H} hours"
+        raise StepFailed("playbook", text)
+    return None if given is None else float(given)
 
 
 def _quorum(work: Work) -> int:

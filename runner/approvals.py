@@ -147,6 +147,7 @@ def _ask(
         rank=question.rank,
         mode=question.mode,
         on_expiry=question.on_expiry,
+        lease_h=question.lease_h,
         expires_s=question.expires_s or policy.expires_s,
         created_at=tx.clock.now(),
         requested_by=run.requested_by,

@@ -17,7 +17,7 @@ from connectors.document import (
     Table,
     visible,
 )
-from connectors.model import Alert, Card, Device
+from connectors.model import Alert, Card, Device, IsolationState
 from runner.choices import is_general, is_pick
 from runner.journal import Tx, cases, ledger
 from runner.journal.records import Approval, ApprovalState, Case, ChoiceRole, LedgerRow
@@ -123,10 +123,30 @@ def _consequence(tx: Tx, approval: Approval) -> list[str]:
         ]
     hosts = [visible(item.device.hostname) for item in approval.items]
     return [
+        *(_by_others(item.device) for item in approval.items if item.device.state in CUT),
         "A yes cuts the device off from every network but its EDR console, at once: its user's "
         "work, remote sessions, shares and services on it stop.",
+        *_lease(approval),
         f"To undo: stockade release {hosts[0] if len(hosts) == 1 else 'HOST'} --reason …",
     ]
+
+
+CUT = (IsolationState.CONTAINED, IsolationState.CONTAIN_PENDING)
+
+
+def _by_others(device: Device) -> str:
+    """Shown as contained before anybody agreed to it here."""
+    return (
+        f"{visible(device.hostname)} is contained already, by somebody else: the EDR says "
+        f"{device.state}. A yes notes this case as a holder; nothing is sent, and it is "
+        "not ours to lift."
+    )
+
+
+def _lease(approval: Approval) -> list[str]:
+    if approval.lease_h is None:
+        return []
+    return [f"Its lease is {approval.lease_h:g} h; then people are asked to release it."]
 
 
 def _held_by(row: LedgerRow) -> str:

@@ -100,7 +100,10 @@ CATALOGUE: dict[str, ActionSpec] = {
             name="edr.isolate_host",
             about="Cut devices off the network. Asks by itself.",
             effect=Effect.CONTAIN,
-            inputs={"reason": _TEXT},
+            inputs={
+                "reason": _TEXT,
+                "lease_h": Input(type=ValueType.NUMBER, required=False),
+            },
             outputs=_CONTAINMENT_OUTPUTS,
             takes_targets=True,
             inverse="edr.release_host",

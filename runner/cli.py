@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import runner
 from connectors.document import visible
+from runner.cli_ledger import LEDGER_COMMANDS, add_ledger
 from runner.cli_log import FORMATS, complain, set_up_log
 from runner.cli_playbooks import add_playbooks, playbooks_command
 from runner.cli_splunk import add_splunk, splunk_command
@@ -109,6 +110,7 @@ def build_parser(first: str | None = None) -> argparse.ArgumentParser:
     _add_steering(command)
     audit = command("audit", "prove the journal")
     audit.add_argument("what", choices=("verify",))
+    add_ledger(command, _duration)
     add_storage(command)
     add_splunk(commands, common)
     add_tune(command, _duration)
@@ -126,6 +128,7 @@ def _add_steering(command: Callable[[str, str], argparse.ArgumentParser]) -> Non
     release.add_argument("host", metavar="HOST")
     release.add_argument("--reason", required=True)
     release.add_argument("--case", metavar="CASE", help="drop this case's hold only")
+    release.add_argument("--foreign", action="store_true", help="also what somebody else isolated")
     resolve = command("resolve", "say what happened where no product can")
     resolve.add_argument("code", metavar="CODE")
     resolve.add_argument("said", choices=("happened", "not", "stop"))
@@ -237,6 +240,12 @@ def _with_journal(arguments: argparse.Namespace, config: Config, journal: Journa
             return serve_command(config, journal, SystemClock(), arguments.log_format)
         if arguments.command in ("run", "check", "arm", "tune"):
             return _service_command(arguments, build_service(config, journal))
+        if arguments.command in LEDGER_COMMANDS:
+            from runner.cli_ledger import ledger_command
+
+            return ledger_command(
+                arguments, config, journal, lambda: build_service(config, journal), login_name()
+            )
         return _journal_command(arguments, config, journal)
     finally:
         journal.close()
@@ -260,7 +269,13 @@ def _journal_command(arguments: argparse.Namespace, config: Config, journal: Jou
             return commands.resume(journal, login_name())
         case "release":
             return commands.release(
-                journal, config, arguments.host, arguments.reason, login_name(), arguments.case
+                journal,
+                config,
+                arguments.host,
+                arguments.reason,
+                login_name(),
+                arguments.case,
+                is_foreign=arguments.foreign,
             )
         case "resolve":
             said = Said(arguments.said)

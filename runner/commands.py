@@ -5,25 +5,17 @@ from __future__ import annotations
 import msgspec
 
 from connectors.errors import ConnectorError
-from runner import arming
+from runner import arming, isolations
 from runner.audit import verify
-from runner.bundle import neighbours
-from runner.catalogue import CATALOGUE
 from runner.config import Config, Mode
-from runner.context import Target
 from runner.effects import plain
-from runner.hostname import is_same_host
-from runner.journal import Journal, Tx, cases, ledger, runs
-from runner.journal.records import LIVE, LedgerRow
-from runner.loading import load_bundle
+from runner.journal import Journal
+from runner.journal.records import LedgerRow
 from runner.protected import read_protected
+from runner.releasing import ask_release, case_for
 from runner.resolve import Said, find_parked, resolve
 from runner.result import Result
-from runner.routing import start_run
 from runner.service import Service
-
-RELEASE = "release-host"
-"""The shipped playbook that `release` starts; a folder of playbooks never replaces it."""
 
 
 def arm(service: Service, actor: str, reason: str) -> Result:
@@ -80,26 +72,43 @@ def resume(journal: Journal, actor: str) -> Result:
 
 
 def release(
-    journal: Journal, config: Config, host: str, reason: str, actor: str, case_id: str | None
+    journal: Journal,
+    config: Config,
+    host: str,
+    reason: str,
+    actor: str,
+    case_id: str | None,
+    *,
+    is_foreign: bool = False,
 ) -> Result:
-    """Ask to let a device back: the same door, guards and people as for an isolation."""
+    """Ask to let a device back: the same door, guards and people as for an isolation. `is_foreign`:
+    also what somebody else isolated, because a person says so by name."""
     with journal.write(actor) as tx:
-        rows = [row for row in ledger.standing(tx) if _is_named(row, host)]
+        rows = [row for row in isolations.lasting(tx) if isolations.is_named(row, host)]
         if len(rows) != 1:
             return _not_one(rows, host)
-        holder = case_id or rows[0].holders[0]
-        if holder not in rows[0].holders:
-            text = f"{holder} does not hold {host}; its holders are {', '.join(rows[0].holders)}"
-            return Result(code=2, data={"error": text}, text=text)
-        run_id = _asked_already(tx, rows[0], holder, is_whole=case_id is None) or _start_release(
-            tx, rows[0], holder, reason, requester(config, actor), case_id
-        )
+        row = rows[0]
+        if why := _not_to_be_released(row, case_id, is_foreign=is_foreign):
+            return Result(code=2, data={"error": why}, text=why)
+        if is_foreign and not row.is_ours:
+            isolations.adopt(tx, row, actor, reason)
+        holder = case_id or case_for(tx, row)
+        by = requester(config, actor)
+        run_id = ask_release(tx, row, holder, reason, by, is_whole=case_id is None)
     text = f"release of {host} is asked for under {holder}; the runner puts the question"
     return Result(code=0, data={"run": run_id, "case": holder}, text=text)
 
 
-def _is_named(row: LedgerRow, host: str) -> bool:
-    return host == row.device.device_id or is_same_host(host, row.device.hostname)
+def _not_to_be_released(row: LedgerRow, case_id: str | None, *, is_foreign: bool) -> str | None:
+    name = row.device.hostname
+    if case_id is not None and case_id not in row.holders:
+        return f"{case_id} does not hold {name}; its holders are {', '.join(row.holders)}"
+    if not (row.is_ours or row.adopted_by or is_foreign):
+        return (
+            f"{name} was isolated by somebody else, not through this runner; if it is to be let "
+            "back all the same, say so: stockade release --foreign"
+        )
+    return None
 
 
 def _not_one(rows: list[LedgerRow], host: str) -> Result:
@@ -107,7 +116,7 @@ def _not_one(rows: list[LedgerRow], host: str) -> Result:
     text = (
         f"{len(rows)} devices named {host} are isolated; name one id: {ids}"
         if rows
-        else f"{host} is not isolated through this runner; stockade status lists what is"
+        else f"{host} is not isolated through this runner; stockade isolations lists what is"
     )
     return Result(code=2, data={"error": text}, text=text)
 
@@ -118,36 +127,6 @@ def requester(config: Config, actor: str) -> str:
         if person.os_user == actor:
             return person.name
     return f"login {actor}"
-
-
-def _asked_already(tx: Tx, row: LedgerRow, holder: str, *, is_whole: bool) -> str | None:
-    """The run that asks for the same release: a second one would ask people twice."""
-    for run in runs.of_case(tx, holder):
-        if run.status in LIVE and run.inputs.get("is_whole") is is_whole:
-            target = msgspec.convert(run.inputs["target"], Target)
-            if target.devices[0].subject == row.subject:
-                return run.id
-    return None
-
-
-def _start_release(
-    tx: Tx, row: LedgerRow, holder: str, reason: str, by: str, case_id: str | None
-) -> str:
-    bundle = load_bundle(RELEASE, neighbours(None), CATALOGUE)
-    case = cases.read(tx, holder)
-    generation = 1 + len(runs.of_case(tx, holder))
-    target = Target(proved=True, proof=f"it was isolated under {holder}", devices=(row.device,))
-    inputs = {"target": plain(target), "reason": reason, "is_whole": case_id is None}
-    run = start_run(
-        tx,
-        holder,
-        case.alert_id,
-        bundle,
-        generation=generation,
-        requested_by=by,
-        inputs=inputs,
-    )
-    return run.id
 
 
 def resolve_code(journal: Journal, code: str, said: Said, actor: str) -> Result:

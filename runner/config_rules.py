@@ -247,6 +247,7 @@ class _Rules:
             protected_file=protected,
             allowed_effects=frozenset(shape.allowed_effects),
             budget=budget,
+            lease_h=None if shape.lease_h is None else float(shape.lease_h),
         )
 
     def _hunts(self) -> made.Hunts:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from msgspec import Meta
 
 from connectors.base import Effect
-from runner.config_types import Mode, SearchMode
+from runner.config_types import LONGEST_LEASE_H, Mode, SearchMode
 from runner.schema import Shape
 
 Name = Annotated[
@@ -115,6 +115,7 @@ class GuardsShape(Shape, frozen=True, kw_only=True):
     protected_file: Text | None = None
     allowed_effects: tuple[Effect, ...] = (Effect.INVESTIGATE,)
     budget: BudgetShape = BudgetShape()
+    lease_h: Annotated[float, Meta(gt=0, le=LONGEST_LEASE_H)] | None = None
 
 
 class HuntsShape(Shape, frozen=True, kw_only=True):

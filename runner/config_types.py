@@ -89,12 +89,17 @@ class Budget(Struct, frozen=True, kw_only=True):
     fleet_percent: float = 2.0
 
 
+LONGEST_LEASE_H = 720
+
+
 class Guards(Struct, frozen=True, kw_only=True):
     """What may be done at all."""
 
     protected_file: Path | None = None
     allowed_effects: frozenset[Effect] = frozenset({Effect.INVESTIGATE})
     budget: Budget = Budget()
+    lease_h: float | None = None
+    """For how many hours an isolation stands without being renewed; None: no end."""
 
 
 class Hunts(Struct, frozen=True, kw_only=True):

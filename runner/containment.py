@@ -153,6 +153,7 @@ class Containment:
             since = tx.clock.now() - timedelta(hours=1)
             isolated_last_hour = ledger.requested_since(tx, since)
             isolated_now = len(ledger.standing(tx))
+            row = ledger.find(tx, device.subject)
         guards = self._config.guards
         return Facts(
             effect=effect,
@@ -166,6 +167,7 @@ class Containment:
             fleet_size=fleet_size,
             per_hour=guards.budget.per_hour,
             fleet_percent=guards.budget.fleet_percent,
+            is_liftable=row is not None and (row.is_ours or row.adopted_by is not None),
         )
 
     # -- after the question ------------------------------------------------------------------------
@@ -199,13 +201,16 @@ class Containment:
                 continue
             joined = await ctx.call(
                 f"{plan.path}#join.{n}/{device_id}",
-                Call(name="join", send=_bind(partial(self._joined, ctx.run.case_id), device)),
+                Call(
+                    name="join",
+                    send=_bind(partial(self._joined, ctx.run.case_id, plan.lease_h), device),
+                ),
             )
             if joined is not None:
                 outcomes[device_id] = msgspec.convert(joined, Outcome)
                 del pending[device_id]
 
-    def _joined(self, case_id: str, device: Device) -> Outcome | None:
+    def _joined(self, case_id: str, lease_h: float | None, device: Device) -> Outcome | None:
         fresh = self._roles.edr.read_device(device.device_id)
         with self._journal.write() as tx:
             row = ledger.find(tx, device.subject)
@@ -216,7 +221,7 @@ class Containment:
                 LedgerState.ACCEPTED,
             )
             if row is not None and (is_cut or is_asked):
-                return join(tx, device, case_id)
+                return join(tx, device, case_id, lease_h)
             if row is not None:
                 undone(tx, row, fresh)
             approvals.free(tx, device.subject)
@@ -246,6 +251,7 @@ class Containment:
                 device=device,
                 effect=plan.effect,
                 reason=plan.reason,
+                lease_h=plan.lease_h,
             )
             # One at a time, whatever runs go side by side: no release meets a cut half-way.
             with self._sending:

@@ -114,6 +114,7 @@ class Question(Struct, frozen=True, kw_only=True):
     """For a general question, which is about no device: name → what people read."""
     on_expiry: str | None = None
     expires_s: int | None = None
+    lease_h: float | None = None
 
 
 ANSWER = "answer"

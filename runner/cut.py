@@ -20,7 +20,7 @@ from runner.arming import is_paused, standing_for
 from runner.config import Config, Mode
 from runner.context import Suspended
 from runner.effects import plain, wait_after
-from runner.guards import Facts, Ruling, denials, rule, strictest
+from runner.guards import LIFTABLE, Facts, Ruling, denials, rule, strictest
 from runner.isolation import Outcome, Request
 from runner.journal import Journal, Tx, approvals, runs
 from runner.journal.records import StepClass, StepError, StepResult, StepStatus
@@ -35,7 +35,7 @@ COMING = {
     Effect.CONTAIN: IsolationState.CONTAIN_PENDING,
     Effect.RELEASE: IsolationState.RELEASE_PENDING,
 }
-BEFORE = {Effect.CONTAIN: IsolationState.NORMAL, Effect.RELEASE: IsolationState.CONTAINED}
+BEFORE = {Effect.CONTAIN: (IsolationState.NORMAL,), Effect.RELEASE: LIFTABLE}
 
 
 class FactsOf(Protocol):
@@ -160,7 +160,7 @@ class Cut:
 
     def _changed(self, request: Request, fresh: Device) -> str | None:
         """Is it still the device that people saw, and do the guards still allow it?"""
-        if fresh.state is not BEFORE[request.effect]:
+        if fresh.state not in BEFORE[request.effect]:
             return f"the EDR says {fresh.state}"
         for name in ("hostname", "domain", "kind", "instance", "tenant"):
             if getattr(fresh, name) != getattr(request.device, name):
@@ -244,7 +244,7 @@ class Cut:
             return self._look_later(request, step, wait_after(fault), step.value)
         if fresh.state in (WANTED[request.effect], COMING[request.effect]):
             return self._accept(request, step, "found so at the EDR after a lost answer")
-        if fresh.state is not BEFORE[request.effect]:
+        if fresh.state not in BEFORE[request.effect]:
             return self._look_later(request, step, 10.0, None)
         seen = step.value or {}
         if seen.get("happened"):

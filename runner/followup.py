@@ -1,7 +1,6 @@
 """After the run: the ledger against the EDR, and the tickets kept up.
 
-Rows, each an intent and an outcome of its own; nothing here needs a run to be alive. An offline
-host is watched until its own record says contained; drift is told, never silently corrected.
+Rows, each an intent and an outcome of its own; nothing here needs a run to be alive.
 """
 
 from __future__ import annotations
@@ -9,24 +8,21 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any
 
-import msgspec
-
-from connectors.base import Effect, Tickets, action_of
+from connectors.base import Tickets, action_of
 from connectors.errors import ConnectorError
-from connectors.model import Clock, Device, IsolationState, TicketRef
+from connectors.model import Clock, TicketRef
 from runner import report
 from runner.config import Config, Mode
 from runner.context import Call, Carry, StepFailed, Suspended
 from runner.effects import Effects
 from runner.evidence import case_files
-from runner.isolation import undone, verified
 from runner.journal import Journal, cases, ledger, runs
-from runner.journal.ledger import look_again
-from runner.journal.records import LIVE, Case, LedgerRow, LedgerState
+from runner.journal.records import LIVE, Case
+from runner.ledger_watch import LedgerWatch
 from runner.roles import Roles
 
 log = logging.getLogger(__name__)
@@ -51,71 +47,11 @@ class FollowUp:
         self._clock = clock
         self._carry = carry
         self.trouble: dict[str, str] = {}
-
-    # -- the ledger --------------------------------------------------------------------------------
+        self._ledger = LedgerWatch(journal, roles, carry, self.trouble)
 
     def watch_ledger(self) -> None:
-        """Read each device that is due, and write what its own record says."""
-        with self._journal.read() as tx:
-            due = ledger.due(tx)
-        for row in due:
-            fault = self._carry(f"ledger subject={row.subject}", partial(self._watch, row))
-            if fault is not None:
-                self.trouble[row.subject] = fault
-                self._look_later(row)
-
-    def _watch(self, row: LedgerRow) -> None:
-        try:
-            fresh = self._roles.edr.read_device(row.device.device_id)
-        except ConnectorError as fault:
-            self.trouble[row.subject] = str(fault)
-            log.warning("ledger subject=%s not verified: %s", row.subject, fault)
-            self._look_later(row)
-            return
-        self.trouble.pop(row.subject, None)
-        self._compare(row, fresh)
-
-    def _look_later(self, row: LedgerRow) -> None:
-        with self._journal.write() as tx:
-            current = ledger.find(tx, row.subject) or row
-            now = tx.clock.now()
-            ledger.keep(tx, msgspec.structs.replace(current, due_at=now + timedelta(seconds=60)))
-
-    def _compare(self, row: LedgerRow, fresh: Device) -> None:
-        is_release = row.state is LedgerState.RELEASE_REQUESTED or (
-            row.state is LedgerState.UNKNOWN and LedgerState.RELEASE_REQUESTED in row.times
-        )
-        with self._journal.write() as tx:
-            if fresh.state is IsolationState.CONTAINED and (
-                row.state is not LedgerState.RELEASE_REQUESTED
-            ):
-                verified(tx, row.subject, fresh, Effect.CONTAIN)
-            elif fresh.state is IsolationState.NORMAL and is_release:
-                # Also a release that nobody knew the outcome of.
-                verified(tx, row.subject, fresh, Effect.RELEASE)
-            elif fresh.state is IsolationState.NORMAL and row.state is LedgerState.UNKNOWN:
-                # Long after any request could land, the device's own record says: not contained.
-                note = "the EDR says that it is not contained"
-                ledger.save(tx, msgspec.structs.replace(row, state=LedgerState.FAILED, note=note))
-                for holder in row.holders:
-                    cases.revise(tx, holder)
-            elif _is_undone(row, fresh):
-                log.warning("ledger subject=%s drift: the EDR says %s", row.subject, fresh.state)
-                undone(tx, row, fresh)
-            current = ledger.find(tx, row.subject) or row
-            looked = msgspec.structs.replace(current, due_at=look_again(current, tx.clock.now()))
-            if current.state is LedgerState.CONFIRMED and fresh.state is IsolationState.CONTAINED:
-                looked = msgspec.structs.replace(looked, verified_at=tx.clock.now())
-            elif current.state is LedgerState.CONFIRMED:
-                # What the EDR no longer says is not known any more.
-                drift = "the EDR no longer says whether it is contained"
-                looked = msgspec.structs.replace(looked, state=LedgerState.UNKNOWN, drift=drift)
-                for holder in current.holders:
-                    cases.revise(tx, holder)
-            if (looked.state, looked.drift) != (current.state, current.drift):
-                ledger.save(tx, looked)
-            else:
-                ledger.keep(tx, looked)
+        """Compare the ledger with the EDR, where that is due."""
+        self._ledger.watch()
 
     # -- case reports ------------------------------------------------------------------------------
 
@@ -202,11 +138,3 @@ class FollowUp:
     def next_due_at(self) -> datetime | None:
         with self._journal.read() as tx:
             return ledger.next_due_at(tx)
-
-
-def _is_undone(row: LedgerRow, fresh: Device) -> bool:
-    """Did somebody else lift it, or ask for that? Just after a request the record may lag."""
-    if row.state is LedgerState.CONFIRMED:
-        return fresh.state in (IsolationState.NORMAL, IsolationState.RELEASE_PENDING)
-    is_pending = row.state in (LedgerState.REQUESTED, LedgerState.ACCEPTED)
-    return is_pending and fresh.state is IsolationState.RELEASE_PENDING

@@ -51,6 +51,12 @@ class Facts(Struct, frozen=True, kw_only=True):
     fleet_size: int | None
     per_hour: int
     fleet_percent: float
+    is_liftable: bool = True
+    """For a release: the isolation is ours, or a person said by name that it may be lifted."""
+
+
+LIFTABLE = (IsolationState.CONTAINED, IsolationState.CONTAIN_PENDING)
+"""What can be let back: also what an offline device has not carried out yet."""
 
 
 Guard = Callable[[Facts], GuardAnswer]
@@ -92,12 +98,23 @@ def device_kind(facts: Facts) -> GuardAnswer:
 
 
 def releasable(facts: Facts) -> GuardAnswer:
-    """Only what the EDR shows as contained can be let back: before that, nothing is lifted."""
+    """Only what the EDR shows as contained, or about to be, can be let back."""
     state = facts.device.state
-    if facts.effect is not Effect.RELEASE or state is IsolationState.CONTAINED:
+    if facts.effect is not Effect.RELEASE or state in LIFTABLE:
         return _answer("releasable", Ruling.ALLOW, "nothing stands against it")
     return _answer(
         "releasable", Ruling.DENY, f"the EDR says {state}: only a contained device can be released"
+    )
+
+
+def made_by_us(facts: Facts) -> GuardAnswer:
+    """What somebody else isolated is theirs to lift, unless a person says otherwise by name."""
+    if facts.effect is not Effect.RELEASE or facts.is_liftable:
+        return _answer("made_by_us", Ruling.ALLOW, "nothing stands against it")
+    return _answer(
+        "made_by_us",
+        Ruling.DENY,
+        "it was not isolated through this runner: only stockade release --foreign may lift it",
     )
 
 
@@ -151,6 +168,7 @@ GUARDS: tuple[Guard, ...] = (
     protected_asset,
     device_kind,
     releasable,
+    made_by_us,
     identity,
     budget,
     people,

@@ -6,6 +6,8 @@ written with everything that belongs to it.
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 import msgspec
 from msgspec import Struct
 
@@ -61,6 +63,7 @@ class Request(Struct, frozen=True, kw_only=True):
     device: Device
     effect: Effect
     reason: str
+    lease_h: float | None = None
 
     @property
     def is_contain(self) -> bool:
@@ -94,6 +97,7 @@ def accepted(tx: Tx, request: Request, why: str, *, is_ours: bool) -> None:
     state = LedgerState.ACCEPTED if request.is_contain else LedgerState.RELEASE_REQUESTED
     _write(tx, request, state, is_ours=is_ours, note=why or None)
     if request.is_contain:
+        _begin_lease(tx, request)
         held = Subject(
             name=request.device.subject,
             state=SubjectState.HELD,
@@ -106,6 +110,31 @@ def accepted(tx: Tx, request: Request, why: str, *, is_ours: bool) -> None:
         free_claim(tx, request)
 
 
+def _begin_lease(tx: Tx, request: Request) -> None:
+    row = ledger.find(tx, request.device.subject)
+    if row is not None and request.lease_h is not None:
+        now = tx.clock.now()
+        row = leased(row, request.lease_h, now)
+        ledger.keep(tx, msgspec.structs.replace(row, due_at=look_again(row, now)))
+
+
+def leased(row: LedgerRow, hours: float | None, now: datetime) -> LedgerRow:
+    """The row with a lease that begins now; `hours` None: it stands until somebody releases it."""
+    until = None if hours is None else now + timedelta(hours=hours)
+    return msgspec.structs.replace(row, lease_h=hours, lease_until=until, lease_told=False)
+
+
+def _longer(row: LedgerRow, hours: float | None, now: datetime) -> LedgerRow:
+    """A further holder's lease, where it ends later than the one that runs: no case loses its hold
+    to the end of another one's lease."""
+    other = leased(row, hours, now)
+    if row.lease_until is None or (
+        other.lease_until is not None and other.lease_until <= row.lease_until
+    ):
+        return row
+    return other
+
+
 def unknown(tx: Tx, request: Request) -> None:
     """Nobody can say whether it happened."""
     _write(tx, request, LedgerState.UNKNOWN)
@@ -116,7 +145,7 @@ def _write(
     request: Request,
     state: LedgerState,
     *,
-    is_ours: bool = True,
+    is_ours: bool | None = None,
     note: str | None = None,
 ) -> None:
     row = ledger.find(tx, request.device.subject)
@@ -135,7 +164,8 @@ def _write(
         state=state,
         holders=holders,
         approval_id=request.approval_id,
-        is_ours=is_ours,
+        # What a release does to it says nothing of who had isolated it.
+        is_ours=is_ours if is_ours is not None and request.is_contain else row.is_ours,
         note=note or row.note,
     )
     ledger.save(tx, msgspec.structs.replace(row, due_at=look_again(row, tx.clock.now())))
@@ -215,18 +245,58 @@ def undone(tx: Tx, row: LedgerRow, fresh: Device) -> None:
         cases.revise(tx, holder)
 
 
-def join(tx: Tx, device: Device, case_id: str) -> Outcome:
+def join(tx: Tx, device: Device, case_id: str, lease_h: float | None = None) -> Outcome:
     """Add a holder to an isolation that stands; its state is still to be read. Repeat:
     harmless."""
     row = ledger.find(tx, device.subject)
     if row is None or row.state not in STANDING:
         return Outcome.of(device, "unknown", "its isolation is not in the ledger")
     if case_id not in row.holders:
+        row = _longer(row, lease_h, tx.clock.now())
         row = msgspec.structs.replace(row, holders=(*row.holders, case_id))
         ledger.save(tx, row)
         cases.revise(tx, case_id)
     # What an earlier read said may be over: this case says "confirmed" after a read of its own.
     return Outcome.of(device, "requested", "isolated for another case already")
+
+
+def foreign(tx: Tx, device: Device) -> None:
+    """The EDR shows a device as contained, and no isolation of ours stands there: somebody else did
+    it. Told once to those whose isolation it was before; it is never lifted by us. Repeat:
+    harmless."""
+    row = ledger.find(tx, device.subject)
+    if row is not None and row.state not in _OVER:
+        return
+    drift = f"the EDR says {device.state}, and it was not isolated through this runner"
+    found = LedgerRow(
+        subject=device.subject,
+        device=device,
+        state=LedgerState.FOREIGN,
+        holders=() if row is None else row.holders,
+        approval_id=None if row is None else row.approval_id,
+        is_ours=False,
+        drift=drift,
+    )
+    ledger.save(tx, msgspec.structs.replace(found, due_at=look_again(found, tx.clock.now())))
+    if found.approval_id is not None:
+        note = f"{device.hostname}: DRIFT: {drift}. It is not ours to lift."
+        approvals.add_note(tx, found.approval_id, note)
+    for holder in found.holders:
+        cases.revise(tx, holder)
+
+
+_OVER = (LedgerState.NONE, LedgerState.RELEASED, LedgerState.FAILED)
+
+
+def foreign_gone(tx: Tx, row: LedgerRow, fresh: Device) -> None:
+    """Whoever had contained it let it back."""
+    note = "somebody else had contained it, and let it back"
+    gone = msgspec.structs.replace(
+        row, state=LedgerState.NONE, device=fresh, drift=None, note=note, due_at=None
+    )
+    ledger.save(tx, gone)
+    for holder in row.holders:
+        cases.revise(tx, holder)
 
 
 def drop_holder(tx: Tx, device: Device, case_id: str) -> tuple[str, ...]:

@@ -43,6 +43,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     rank: int
     drops_all: bool = False
     """A release: lift it whoever else holds it."""
+    lease_h: float | None = None
+    """An isolation: for how many hours it stands without being renewed; None: no end."""
 
 
 def distinct(targets: Sequence[Target]) -> tuple[Target, ...]:
@@ -104,6 +106,7 @@ def question(
         reason=plan.reason,
         rank=plan.rank,
         mode=mode,
+        lease_h=plan.lease_h,
     )
 
 

@@ -20,6 +20,7 @@ from runner.config import Mode
 from runner.guards import GuardAnswer, Ruling, denials, strictest
 from runner.journal import Tx, approvals, cases, ledger, runs
 from runner.journal.records import (
+    STANDING,
     Approval,
     Case,
     LedgerRow,
@@ -49,6 +50,8 @@ def case_document(tx: Tx, case: Case, mode: Mode) -> Document:
     if alert.cmdline:
         blocks.append(cmdline_block(alert.cmdline))
     blocks.append(facts_table(case, alert))
+    if case.undo is not None:
+        blocks.append(Paragraph(text=f"UNDO: {mask_secrets(case.undo)}"))
     blocks += _containment_blocks(tx, case, asked, steps)
     blocks += origin_blocks(graph_of(tx, case), _values(steps, "#origin"))
     blocks += _spread_blocks(steps)
@@ -137,8 +140,10 @@ def _ledger_text(row: LedgerRow) -> str:
     text = f"{LEDGER_WORDS[row.state]} since {clock_text(row.times.get(row.state))}"
     if row.verified_at is not None and row.state is LedgerState.CONFIRMED:
         text += f", verified {clock_text(row.verified_at)}"
-    if not row.is_ours:
+    if not row.is_ours and row.state is not LedgerState.FOREIGN:
         text += "; it was isolated before us"
+    if row.lease_until is not None and row.state in STANDING:
+        text += f"; leased until {clock_text(row.lease_until)}"
     if row.drift:
         text += f"; DRIFT: {row.drift}"
     return text

@@ -196,7 +196,7 @@ class Service:
 
     def _follow_up(self) -> None:
         with self.journal.read() as tx:
-            is_due = bool(ledger.due(tx)) or cases.has_unreported(tx)
+            is_due = bool(ledger.due(tx)) or ledger.is_sweep_due(tx) or cases.has_unreported(tx)
             is_paused = arming.is_paused(tx) is not None
         if is_due:
             self.crew.followup.watch_ledger()

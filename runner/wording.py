@@ -23,6 +23,7 @@ LEDGER_WORDS = {
     LedgerState.RELEASED: "released, confirmed by the EDR's record",
     LedgerState.FAILED: "isolation FAILED, not contained",
     LedgerState.UNKNOWN: "UNKNOWN: a person must look, treat as NOT contained",
+    LedgerState.FOREIGN: "contained by somebody else, not through this runner",
 }
 
 

@@ -109,7 +109,7 @@ def test_guard_when_asked_at_its_border_then_rules_with_a_reason(
 def test_rule_when_asked_then_every_guard_answers_in_order() -> None:
     names = [answer.guard for answer in rule(FACTS)]
     assert names == [guard.__name__ for guard in GUARDS]
-    assert len(names) == len(set(names)) == 7
+    assert len(names) == len(set(names)) == 8
 
 
 def test_strictest_when_one_denies_then_no_number_of_milder_answers_helps() -> None:

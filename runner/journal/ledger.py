@@ -71,8 +71,38 @@ def next_due_at(tx: Tx) -> datetime | None:
     return instant(tx.one("select min(due_at) from ledger where due_at is not null")[0])
 
 
+def is_sweep_due(tx: Tx) -> bool:
+    """Is it time to compare all of the EDR's contained devices with the ledger? Not before there is
+    a ledger: an idle runner asks for nothing."""
+    due_s = tx.meta("sweep_due_s")
+    if due_s is not None and tx.now_s() < float(due_s):
+        return False
+    return tx.one("select 1 from ledger limit 1") is not None
+
+
+def sweep_after(tx: Tx, delay: timedelta) -> None:
+    """When all are compared next."""
+    tx.set_meta("sweep_due_s", str(tx.now_s() + delay.total_seconds()))
+
+
+def reminder_at(row: LedgerRow) -> datetime | None:
+    """When people are reminded of a lease: an hour before its end, or a quarter of a short one."""
+    if row.lease_until is None or row.lease_h is None:
+        return None
+    return row.lease_until - min(timedelta(hours=1), timedelta(hours=row.lease_h / 4))
+
+
 def look_again(row: LedgerRow, now: datetime) -> datetime | None:
-    """When to read the device next: soon while something is pending, rarely once it is settled."""
+    """When to read the device next: soon while something is pending, rarely once it is settled, and
+    when its lease says so."""
+    due = _read_again(row, now)
+    lease = row.lease_until if row.lease_told else reminder_at(row)
+    if due is None or lease is None or row.state not in STANDING:
+        return due
+    return min(due, max(lease, now + timedelta(seconds=1)))
+
+
+def _read_again(row: LedgerRow, now: datetime) -> datetime | None:
     if row.state in (LedgerState.NONE, LedgerState.RELEASED, LedgerState.FAILED):
         return None
     pending = row.state in (

@@ -47,6 +47,8 @@ class Case(Struct, frozen=True, kw_only=True):
     ticket: TicketRef | None = None
     linked: tuple[str, ...] = ()
     revision: int = 0
+    undo: str | None = None
+    """Who asked to undo it, why, and what stays: a sentence."""
 
 
 class RunStatus(StrEnum):
@@ -189,6 +191,7 @@ class Approval(Struct, frozen=True, kw_only=True):
     rank: int
     on_expiry: str | None = None
     """The answer that a general question has when nobody answers."""
+    lease_h: float | None = None
     mode: Mode
     """In which mode people were asked: a yes in practice is never a yes to act."""
     expires_s: int
@@ -239,6 +242,8 @@ class LedgerState(StrEnum):
     RELEASED = "released"
     FAILED = "failed"
     UNKNOWN = "unknown"
+    FOREIGN = "foreign"
+    """The EDR shows it as contained, and that was not asked for through this runner."""
 
 
 STANDING = (
@@ -260,6 +265,13 @@ class LedgerRow(Struct, frozen=True, kw_only=True):
     approval_id: str | None = None
     is_ours: bool = True
     """False: somebody else had isolated it before we could."""
+    adopted_by: str | None = None
+    """Who said that it may be lifted through us although it is not ours, or may not be."""
+    lease_h: float | None = None
+    """For how many hours it stands without being renewed; None: until somebody releases it."""
+    lease_until: datetime | None = None
+    lease_told: bool = False
+    """People were reminded that this lease ends."""
     times: dict[str, datetime] = {}
     verified_at: datetime | None = None
     drift: str | None = None
