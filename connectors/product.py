@@ -18,6 +18,8 @@ class Product:
     """Names of the credentials that a configuration must give."""
     OR_CREDENTIALS: ClassVar[tuple[str, ...]] = ()
     """Names of those that it may give in place of them, all together; never both."""
+    USUAL_URL: ClassVar[str] = ""
+    """The address that most have; what `stockade init` offers."""
 
     class Options(Struct, frozen=True, forbid_unknown_fields=True):
         """The keys of a configuration that only this product has."""

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import runner
 from connectors.document import visible
+from runner.cli_first import add_first, first_command
 from runner.cli_ledger import LEDGER_COMMANDS, add_ledger
 from runner.cli_log import FORMATS, complain, set_up_log
 from runner.cli_playbooks import add_playbooks, playbooks_command
@@ -114,7 +115,7 @@ def build_parser(first: str | None = None) -> argparse.ArgumentParser:
     add_storage(command)
     add_splunk(commands, common)
     add_tune(command, _duration)
-    _add_demo(command)
+    add_first(command, _duration)
     return parser
 
 
@@ -132,13 +133,6 @@ def _add_steering(command: Callable[[str, str], argparse.ArgumentParser]) -> Non
     resolve = command("resolve", "say what happened where no product can")
     resolve.add_argument("code", metavar="CODE")
     resolve.add_argument("said", choices=("happened", "not", "stop"))
-
-
-def _add_demo(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
-    demo = command("demo", "do the whole job against emulated products, on recorded events")
-    demo.add_argument("--unattended", action="store_true", help="the emulated responder says yes")
-    demo.add_argument("--deny", action="store_true", help="the emulated responder says no")
-    demo.add_argument("--state", type=Path, default=Path("demo-state"), metavar="DIR")
 
 
 def _add_assess(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
@@ -209,10 +203,8 @@ def _dispatch(arguments: argparse.Namespace) -> Result:
         from runner.cli_assess import assess_command
 
         return assess_command(arguments)
-    if arguments.command == "demo":
-        from runner.demo import run_demo
-
-        return run_demo(arguments, SystemClock())
+    if arguments.command in ("demo", "init"):
+        return first_command(arguments, SystemClock())
     from runner.cli_storage import storage_command
     from runner.config import ConfigFaults, load_config
     from runner.journal import Fenced, Journal, JournalError
@@ -246,6 +238,10 @@ def _with_journal(arguments: argparse.Namespace, config: Config, journal: Journa
             return ledger_command(
                 arguments, config, journal, lambda: build_service(config, journal), login_name()
             )
+        if arguments.command == "report":
+            from runner.cli_report import report_command
+
+            return report_command(arguments, config, journal)
         return _journal_command(arguments, config, journal)
     finally:
         journal.close()

@@ -132,7 +132,7 @@ class Containment:
                 answers[device.device_id] = rule(
                     self._facts(plan.effect, device, is_proved=proved, reserved=reserved)
                 )
-            return {"mode": ctx.mode, "answers": plain(answers)}
+            return {"mode": ctx.mode, "effect": plan.effect, "answers": plain(answers)}
 
         ruled = await ctx.call(f"{plan.path}#rule.{n}", Call(name="rule", send=send))
         for device_id, device in list(pending.items()):

@@ -50,17 +50,23 @@ def read_numbers(tx: Tx, config: Config) -> Numbers:
         containments=counts.containment_times_s(tx),
         isolated=len(ledger.standing(tx)),
         runs=runs.count_by_status(tx),
-        blind_minutes={name: _blind_minutes(tx, config, name, whole[name]) for name in whole},
+        blind_minutes={
+            name: blind_minutes(tx, config, name, since_s, whole[name]) for name in whole
+        },
         last_whole_polls={name: ats[-1] for name, ats in whole.items() if ats},
         mode=arming.standing(tx, config).mode,
         is_paused=arming.is_paused(tx) is not None,
     )
 
 
-def _blind_minutes(tx: Tx, config: Config, name: str, whole: Sequence[float]) -> float:
+def blind_minutes(
+    tx: Tx, config: Config, name: str, since_s: float, whole: Sequence[float]
+) -> float:
+    """Minutes since then (epoch seconds) without a whole poll for five, or with a silent canary.
+    `whole`: as `counts.whole_polls` gives them."""
     now_s = tx.now_s()
     # Before the journal was made nobody could see anything, and nobody was to.
-    start_s = max(now_s - WATCHED.total_seconds(), counts.began_at(tx).timestamp())
+    start_s = max(since_s, counts.began_at(tx).timestamp())
     every_s = config.searches[name].canary_every_s
     silent = [(at, at + every_s) for at in counts.silent_canaries(tx, name, start_s - every_s)]
     return union_s([*gaps(whole, start_s, now_s), *silent], start_s, now_s) / 60

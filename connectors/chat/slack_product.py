@@ -19,6 +19,7 @@ class SlackProduct(Product):
     TYPE: ClassVar[str] = "slack"
     ROLE: ClassVar[str] = "chat"
     CREDENTIALS: ClassVar[tuple[str, ...]] = ("token",)
+    USUAL_URL: ClassVar[str] = "https://slack.com"
 
     class Options(Struct, frozen=True, forbid_unknown_fields=True):
         """`channel`: an id, never a name (names can be taken over). `team`: the workspace's id."""

@@ -17,6 +17,7 @@ from connectors.edr.falcon_records import (
     device_of,
     is_hidden,
     is_same_host,
+    kind_filter,
     name_filter,
     pattern_filter,
     search_names,
@@ -41,7 +42,7 @@ from connectors.errors import (
     Unavailable,
 )
 from connectors.http import HttpSettings, Repeat, Reply, Runtime
-from connectors.model import CheckResult, Device, Secret
+from connectors.model import CheckResult, Device, DeviceKind, Secret
 
 _QUERY = "/devices/queries/devices/v1"
 _RECORDS = "/devices/entities/devices/v2"
@@ -131,6 +132,14 @@ class Falcon(FalconProduct, Connector):
         for ids in self._id_pages(CONTAINED_FILTER, "are contained"):
             records = self._whole_records(ids)
             found += [self._device(key, one) for key, one in records.items() if self._is_ours(one)]
+        return found
+
+    def devices_of_kind(self, kind: DeviceKind) -> Sequence[Device]:
+        """Every visible device of a kind, by name. Errors: as for `contained_devices`."""
+        found: list[Device] = []
+        for ids in self._id_pages(kind_filter(kind), f"are {kind}s"):
+            records = self._whole_records(ids)
+            found += [self._device(key, one) for key, one in records.items() if self._is_live(one)]
         return found
 
     # -- acting ------------------------------------------------------------------------------------

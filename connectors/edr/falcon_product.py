@@ -15,6 +15,7 @@ class FalconProduct(Product):
     TYPE = "falcon"
     ROLE = "edr"
     CREDENTIALS = ("client_id", "client_secret")
+    USUAL_URL = "https://api.crowdstrike.com"
 
     class Options(Product.Options, frozen=True, forbid_unknown_fields=True, kw_only=True):
         """`member_cid`: the customer id of one child tenant, when the API client belongs to the

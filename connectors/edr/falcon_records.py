@@ -39,6 +39,12 @@ _KINDS = {
 }
 
 
+def kind_filter(kind: DeviceKind) -> str:
+    """FQL for a kind, exact and in Falcon's own spelling. Errors: `KeyError` for `UNKNOWN`."""
+    words = {known: word.title() for word, known in _KINDS.items()}
+    return f"product_type_desc:['{words[kind]}']"
+
+
 def valid_device_id(text: str) -> str:
     """A sensor's id in the product's own spelling. Errors: `Rejected`, before any call."""
     device_id = text.lower()

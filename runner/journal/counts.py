@@ -47,8 +47,8 @@ def decision_times_s(tx: Tx) -> dict[str, list[float]]:
     }
 
 
-def containment_times_s(tx: Tx) -> list[float]:
-    """From each request to the read that first confirmed it, in seconds."""
+def containment_times_s(tx: Tx, since: datetime | None = None) -> list[float]:
+    """From each request (since then) to the read that first confirmed it, in seconds."""
     events = [(at, ref, True) for ref, at in _entries(tx, "ledger_requested", "subject")]
     events += [(at, ref, False) for ref, at in _entries(tx, "ledger_confirmed", "subject")]
     pending: dict[str, datetime] = {}
@@ -57,7 +57,9 @@ def containment_times_s(tx: Tx) -> list[float]:
         if is_request:
             pending.setdefault(ref, at)
         elif ref in pending:
-            times.append((at - pending.pop(ref)).total_seconds())
+            requested_at = pending.pop(ref)
+            if since is None or requested_at >= since:
+                times.append((at - requested_at).total_seconds())
     return times
 
 

@@ -131,6 +131,16 @@ def steps_of(tx: Tx, scope: str) -> list[StepResult]:
     return [_step(row) for row in rows]
 
 
+def steps_since(tx: Tx, part: str, since: datetime) -> list[StepResult]:
+    """The ended calls of runs whose key holds `part`, as in `#rule.`, oldest first."""
+    rows = tx.all(
+        f"{_STEP} where ended_at >= ? and instr(key, ?) > 0 order by ended_at, scope, key",
+        since.timestamp(),
+        part,
+    )
+    return [_step(row) for row in rows]
+
+
 def parked_steps(tx: Tx) -> list[StepResult]:
     """Calls whose outcome a person must resolve."""
     rows = tx.all(f"{_STEP} where status = 'unknown'")

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from connectors.base import Connector
 from connectors.errors import NotFound, OutcomeUnknown, Unavailable
-from connectors.http import Repeat, Reply, retry_after_s
+from connectors.http import Repeat, Reply, path_of, retry_after_s
 from connectors.model import (
     CheckResult,
     EventQuery,
@@ -250,6 +250,12 @@ class Splunk(SplunkProduct, Connector):
         from connectors.siem.splunk.permissions import PermissionCheck
 
         return PermissionCheck(self, self._rest, self.runtime.clock).run()
+
+    def saved_search_names(self, app: str) -> Sequence[str]:
+        """The saved searches of an app that this account sees, by name.
+        Source: GET saved/searches (`count=0` means all), 2026-11-25."""
+        path = path_of("servicesNS", "nobody", app, "saved", "searches")
+        return jobs.names_of(self._rest.read_json(path, {"count": 0}))
 
     def installer(self) -> Install:
         """What puts a shipped search there, under this client's account."""

@@ -168,6 +168,14 @@ def content_of(reply: object) -> JsonObject:
     return content
 
 
+def names_of(reply: object) -> list[str]:
+    """The names of all entries of a feed. Errors: `Unavailable`."""
+    entries = reply.get("entry") if isinstance(reply, dict) else None
+    if not isinstance(entries, list):
+        raise Unavailable(PRODUCT, "answered without the list that was asked for")
+    return [str(one["name"]) for one in entries if isinstance(one, dict) and "name" in one]
+
+
 def _count(value: object) -> int:
     try:
         count = int(str(value))
