@@ -18,6 +18,7 @@ from runner.context import Call
 from runner.effects import Effects
 from runner.journal.records import Approval
 from runner.roles import Roles
+from runner.wording import marked
 
 log = logging.getLogger(__name__)
 
@@ -45,12 +46,13 @@ class CardCalls:
         if message is None:
             return
         chat = self._roles.chat
+        said = marked(text, approval.mode)
         marker = hashlib.sha256(f"{approval.id}:{key}".encode()).hexdigest()[:24]
         self.perform(
             approval,
             key,
             "post_reply",
-            lambda: chat.post_reply(message, marker, text, mentions),
+            lambda: chat.post_reply(message, marker, said, mentions),
             look=lambda: chat.find_message(marker, message),
         )
 

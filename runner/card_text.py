@@ -207,9 +207,12 @@ def locked_card(tx: Tx, approval: Approval, asked: Card) -> Card:
 
 
 def decision_sentence(approval: Approval) -> str:
-    """What became of a question, in one sentence."""
-    if is_general(approval):
-        return _answer_sentence(approval)
+    """What became of a question, in one sentence; of one in practice it says so first."""
+    said = _answer_sentence(approval) if is_general(approval) else _decided(approval)
+    return marked(said, approval.mode)
+
+
+def _decided(approval: Approval) -> str:
     names = ", ".join(
         item.device.hostname
         for item in approval.items

@@ -45,6 +45,7 @@ def case_document(tx: Tx, case: Case, mode: Mode) -> Document:
     alert = cases.read_alert(tx, case.alert_id)
     asked = [one for run in runs.of_case(tx, case.id) for one in approvals.of_run(tx, run.id)]
     steps = [(run, runs.steps_of(tx, run.id)) for run in runs.of_case(tx, case.id)]
+    mode = _mode_of(tx, case, asked, mode)
     blocks: list[Block] = [Heading(text=marked(f"Case {case.id}: {state_of(tx, case)}", mode))]
     blocks += assessment_blocks(case.assessment)
     if alert.cmdline:
@@ -60,6 +61,15 @@ def case_document(tx: Tx, case: Case, mode: Mode) -> Document:
     _, head = tx.head()
     blocks.append(Paragraph(text=f"Revision {case.revision}. Journal head {head}."))
     return Document(blocks=tuple(blocks))
+
+
+def _mode_of(tx: Tx, case: Case, asked: Sequence[Approval], mode: Mode) -> Mode:
+    """In which mode the case was worked on: what was isolated is no practice, whatever the mode is
+    by now, and what was practised stays that."""
+    modes = {approval.mode for approval in asked}
+    if Mode.ACT in modes or ledger.of_case(tx, case.id):
+        return Mode.ACT
+    return Mode.PRACTICE if Mode.PRACTICE in modes else mode
 
 
 def state_of(tx: Tx, case: Case) -> str:

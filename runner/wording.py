@@ -13,6 +13,7 @@ from runner.journal.records import Case, LedgerState
 from runner.masking import mask_secrets
 
 CMDLINE_SHOWN = 1500
+PRACTICE = "PRACTICE: "
 VERB = {Effect.CONTAIN: "ISOLATE", Effect.RELEASE: "RELEASE"}
 LEDGER_WORDS = {
     LedgerState.NONE: "not isolated",
@@ -33,8 +34,10 @@ def clock_text(at: datetime | None) -> str:
 
 
 def marked(text: str, mode: Mode) -> str:
-    """Practice says so in everything that people see."""
-    return f"PRACTICE: {text}" if mode is Mode.PRACTICE else text
+    """Practice says so in everything that people see. Repeat: marked text stays as it is."""
+    if mode is not Mode.PRACTICE or text.startswith(PRACTICE):
+        return text
+    return PRACTICE + text
 
 
 def ticket_title(title: str, mode: Mode) -> str:

@@ -123,10 +123,25 @@ def test_not_checked_when_the_ticket_failed_then_it_is_said(tmp_path: Path) -> N
         assert any("ticket" in line and "400" in line for line in section(world, "Not checked"))
 
 
-def test_case_when_practising_then_its_first_line_says_so(world: World) -> None:
-    heading = document(world, Mode.PRACTICE).blocks[0]
-    assert isinstance(heading, Heading)
-    assert heading.text.startswith("PRACTICE: Case ")
+def test_case_when_practised_then_its_first_line_says_so_whatever_the_mode_is_by_now(
+    tmp_path: Path,
+) -> None:
+    with running_world(tmp_path, {"mode": "practice"}) as world:
+        world.hit()
+        world.tick()
+        for mode in Mode:
+            heading = document(world, mode).blocks[0]
+            assert isinstance(heading, Heading)
+            assert heading.text.startswith("PRACTICE: Case ")
+
+
+def test_case_when_people_were_asked_in_earnest_then_no_later_mode_calls_it_practice(
+    world: World,
+) -> None:
+    world.yes(world.question())
+    world.ticks(2, every_s=30)
+    assert world.contains() == [HOST]
+    assert "PRACTICE" not in shown(world, Mode.PRACTICE)
 
 
 def test_case_when_shown_then_its_last_line_is_the_head_of_the_chain(world: World) -> None:
