@@ -11,13 +11,15 @@ import html
 
 from connectors.document import Block, Bullets, Code, Document, Heading, Paragraph, Table, visible
 
+LONG_WORD = 32
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1c2127; background: #fff;
   max-width: 72rem; margin: 2rem auto; padding: 0 1.5rem; }
 h1 { font-size: 1.35rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: .35rem .6rem;
-  border-bottom: 1px solid #d5d9de; overflow-wrap: anywhere; min-width: 4rem; }
+  border-bottom: 1px solid #d5d9de; }
+.long { overflow-wrap: anywhere; min-width: 16rem; }
 th { background: #f2f4f6; }
 pre { background: #f2f4f6; padding: .6rem; white-space: pre-wrap; overflow-wrap: anywhere; }
 """
@@ -57,8 +59,11 @@ def _block(block: Block, place: int) -> str:
             return "<ul>" + "".join(f"<li>{escape(item)}</li>" for item in items) + "</ul>"
         case Table(header, rows):
             head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in header)
-            lines = "\n".join(
-                "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
-                for row in rows
-            )
+            lines = "\n".join("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in rows)
             return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{lines}\n</tbody>\n</table>"
+
+
+def _cell(text: str) -> str:
+    """A cell; only one with a long word may be broken anywhere."""
+    is_long = any(len(word) > LONG_WORD for word in text.split())
+    return f'<td class="long">{escape(text)}</td>' if is_long else f"<td>{escape(text)}</td>"

@@ -95,6 +95,7 @@ def read_period(tx: Tx, config: Config, since: datetime) -> Period:
     standing = arming.standing(tx, config)
     observed, refused = reading.rulings()
     questions = spans.questions_since(tx, since)
+    reading.asked(questions)
     changes = spans.ledger_changes(tx, since)
     unsent = reading.unsent()
     done = counts.containment_times_s(tx, since)

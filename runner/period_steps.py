@@ -11,11 +11,11 @@ from msgspec import Struct
 from connectors.base import Effect
 from runner.config import Mode
 from runner.guards import GuardAnswer, Ruling, strictest
-from runner.isolation import Outcome
 from runner.journal import Tx, approvals, cases, runs, spans
 from runner.journal.records import Approval, StepResult, StepStatus
 
 NOT_JUDGED = "not judged"
+VERBS = {Effect.CONTAIN: "isolate", Effect.RELEASE: "release"}
 PERIOD_OF_BUDGET = timedelta(hours=1)
 
 
@@ -124,6 +124,22 @@ class Reading:
             self._line(step, host, "no device found, nobody can be asked", step.value["proof"])
         return found
 
+    def asked(self, questions: list[Approval]) -> None:
+        """A line for each device that people were asked about, and what became of the question."""
+        for one in questions:
+            begin = "PRACTICE: asked" if one.mode is Mode.PRACTICE else "asked"
+            by = f" by {', '.join(one.decided_by)}" if one.decided_by else ""
+            self.lines += [
+                HostLine(
+                    at=one.created_at,
+                    host=item.device.hostname,
+                    case_id=one.case_id,
+                    what=f"{begin} to {VERBS[one.effect]} it: {one.state}{by}",
+                    why=one.reason,
+                )
+                for item in one.items
+            ]
+
     def unsent(self) -> dict[str, int]:
         """Tickets and messages that observe only noted."""
         skipped = [step for step in self._steps if step.status is StepStatus.SKIPPED]
@@ -144,14 +160,8 @@ class Reading:
 
     def practised(self) -> int:
         """Yeses in practice, which sent nothing, by device."""
-        found = 0
-        for step in self._of("#do."):
-            if step.value is None or step.value.get("state") != "practised":
-                continue
-            found += 1
-            outcome = msgspec.convert(step.value, Outcome)
-            self._line(step, outcome.hostname, "approved in practice, nothing sent", "")
-        return found
+        values = [step.value or {} for step in self._of("#do.")]
+        return sum(value.get("state") == "practised" for value in values)
 
 
 _UNSENT = ("#ticket", "#message")

@@ -4,6 +4,7 @@ not seen. Unknown stays unknown, and practice is told apart."""
 from __future__ import annotations
 
 import json
+import stat
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -19,6 +20,7 @@ from runner.period import Period, read_period
 from runner.period_text import period_document
 from runner.service import needs_of
 from runner.terminal import text_of
+from tests.command_line import QUICK, command_line
 from tests.world import World, running_world
 from tests.world_settings import BENIGN, HOST, SEARCH, malicious
 
@@ -198,6 +200,10 @@ def test_practice_when_people_answered_then_told_apart_and_nothing_counts_as_iso
         assert asked.states == {"approved": 1, "denied": 1}
         assert (period.practised, period.isolated, period.pending) == (1, (), ())
         assert period.observed.questions == 0
+        assert [(line.host, line.what) for line in period.hosts] == [
+            (HOST, "PRACTICE: asked to isolate it: approved by responder-a"),
+            (HOST, "PRACTICE: asked to isolate it: denied by responder-a"),
+        ]
         text = said(world)
         assert "PRACTICE: asked 2 times about 1 device: 1 approved, 1 denied" in text
         assert "PRACTICE: 1 isolation or release approved, recorded and not sent." in text
@@ -293,3 +299,27 @@ def test_report_as_data_holds_the_same_numbers(observing: World) -> None:
     data = json.loads(json.dumps(plain(period_of(observing))))
     assert data["observed"]["questions"] == 1
     assert data["searches"][0]["name"] == SEARCH
+
+
+# -- the command -----------------------------------------------------------------------------------
+
+
+def test_report_as_it_is_typed_in_each_format_and_into_a_new_file_only(tmp_path: Path) -> None:
+    with command_line(tmp_path, {"mode": "observe", **QUICK}) as line:
+        line.store(1, cmdline='wmic os get /format:"https://x.example.test/<b>|a.xsl"')
+        assert line("run").code == 0
+        text = line("report")
+        assert (text.code, text.err) == (0, "")
+        assert text.out.startswith("Stockade: ")
+        assert "hits 1" in text.out
+        data = line("report", "--since", "2h", "--json").value
+        assert (data["searches"][0]["hits"], data["mode"]) == (1, "observe")
+        assert line("report", "--format", "markdown").out.startswith("## Stockade: ")
+        page = line("report", "--format", "html", "--out", "week.html")
+        assert (page.code, page.out) == (0, "written to week.html\n")
+        written = tmp_path / "week.html"
+        assert written.read_text().startswith("<!doctype html>")
+        assert stat.S_IMODE(written.stat().st_mode) == 0o600
+        again = line("report", "--out", "week.html")
+        assert (again.code, "not overwritten" in again.err) == (2, True)
+        assert line("report", "--since", "999999d").code == 2

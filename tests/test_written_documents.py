@@ -87,7 +87,7 @@ def test_page_when_evidence_is_hostile_then_it_holds_our_elements_only_and_the_t
     assert set(page.tags) <= KNOWN
     assert page.open == []
     assert {name for name, _ in page.attributes} <= {
-        "lang", "charset", "http-equiv", "content", "name", "scope",
+        "lang", "charset", "http-equiv", "content", "name", "scope", "class",
     }  # fmt: skip
     text = "".join(page.words)
     for hostile in HOSTILE:
