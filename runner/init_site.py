@@ -24,6 +24,7 @@ MOST_OFFERS = 30
 MOST_DEVICES = 500
 """A longer list of servers is a pattern's work, and is not proposed by name."""
 NO_CANARY = "no canary"
+USUAL_APP = "search"
 _HOST = re.compile(r"[A-Za-z0-9._-]*[A-Za-z0-9][A-Za-z0-9._-]*")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 HEAD = """\
@@ -38,10 +39,11 @@ HEAD = """\
 def ask_search(talk: Talk, siem: object) -> dict[str, Any]:
     """The section `searches`: one saved search, its playbook and its canary; empty for none."""
     talk.title("saved search: which one finds the hits?")
-    names = _search_names(talk, siem)
     if not talk.agree("poll a saved search?", default=True):
         return {}
-    saved = _search(talk, siem, "its name", names, is_canary=False)
+    app = talk.ask("the app that holds it", USUAL_APP, _why_no_app)
+    names = _search_names(talk, siem, app)
+    saved = _search(talk, siem, app, "its name", names, is_canary=False)
     playbooks = [
         name
         for name in shipped_playbooks()
@@ -55,19 +57,25 @@ def ask_search(talk: Talk, siem: object) -> dict[str, Any]:
     others = [name for name in names if name != saved]
     canaries = [name for name in others if "canary" in name.lower()]
     offers = [*canaries, NO_CANARY, *(name for name in others if name not in canaries)]
-    canary = _search(talk, siem, "canary", offers, is_canary=True)
+    canary = _search(talk, siem, app, "canary", offers, is_canary=True)
     if canary != NO_CANARY:
         found["canary"] = canary
+    if app != USUAL_APP:
+        found["app"] = app
     key = re.sub(r"[^A-Za-z0-9]+", "_", saved.lower()).strip("_")[:60] or "hits"
     return {key: found}
 
 
-def _search_names(talk: Talk, siem: object) -> list[str]:
+def _why_no_app(text: str) -> str | None:
+    return None if _NAME.fullmatch(text) else "write the app's folder name, as in search"
+
+
+def _search_names(talk: Talk, siem: object, app: str) -> list[str]:
     """Those that the account sees, the likely ones first; none when it cannot be said."""
     if not isinstance(siem, ListsSearches):
         return []
     try:
-        names = sorted(siem.saved_search_names("search"))
+        names = sorted(siem.saved_search_names(app))
     except ConnectorError as fault:
         talk.tell(f"  its saved searches cannot be listed: {fault}")
         return []
@@ -77,7 +85,9 @@ def _search_names(talk: Talk, siem: object) -> list[str]:
     return names[:MOST_OFFERS]
 
 
-def _search(talk: Talk, siem: object, what: str, offers: list[str], *, is_canary: bool) -> str:
+def _search(
+    talk: Talk, siem: object, app: str, what: str, offers: list[str], *, is_canary: bool
+) -> str:
     """A saved search's name, tried as a poll would use it."""
     check = getattr(siem, "check_search", None)
     while True:
@@ -86,7 +96,9 @@ def _search(talk: Talk, siem: object, what: str, offers: list[str], *, is_canary
             return name
         facts = {} if is_canary else {fact: DEFAULT_FIELDS[fact] for fact in NEEDED_FACTS}
         try:
-            if show_results(talk, list(check(SavedSearch(name=name), facts, is_scheduled=False))):
+            if show_results(
+                talk, list(check(SavedSearch(name=name, app=app), facts, is_scheduled=False))
+            ):
                 return name
         except ConnectorError as fault:
             talk.tell(f"  BAD  {fault}")

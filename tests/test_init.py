@@ -4,11 +4,13 @@ all; a secret is in its own file and nowhere else."""
 from __future__ import annotations
 
 import os
+import pty
 import signal
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -53,7 +55,7 @@ class Site:
             *(ENTER, self.urls["slack"], TYPED, self.secrets["slack"]["token"], CHANNEL, NO, NO),
             *(ENTER, self.urls["jira"], TYPED, jira["email"], TYPED, jira["api_token"]),
             *(PROJECT, NO, NO),
-            *(YES, "WMIC format hits", "wmic-format", "Stockade canary"),
+            *(YES, ENTER, "WMIC format hits", "wmic-format", "Stockade canary"),
             *("alex", RESPONDER_A, "alex", r"CORP\alex, CORP\alex-adm"),
             *("kim", RESPONDER_B, ENTER, ENTER, ENTER),
             *(YES, NO, "LAPTOP9*", ENTER),
@@ -178,6 +180,37 @@ def test_init_when_it_is_stopped_at_the_keyboard_then_nothing_is_written_and_sai
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err.strip()) == (130, "stopped: nothing was written")
     assert site.files() == {}
+
+
+def test_init_at_a_terminal_shows_no_secret_as_it_is_typed(site: Site) -> None:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*WORDS, "--emulated"],
+        cwd=site.folder,
+        env=environment(),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    shown = b""
+    answers = iter(site.answers())
+    with closing(os.fdopen(ours, "r+b", buffering=0)) as stream:
+        while True:
+            try:
+                shown += stream.read(4096)
+            except OSError:
+                break
+            # A question ends without a new line; nothing is typed ahead of one.
+            if shown.endswith(b": ") and (answer := next(answers, None)) is not None:
+                stream.write(f"{answer}\n".encode())
+                shown += b"\n"
+    assert process.wait(timeout=60) == 0, shown.decode()
+    token = (site.folder / "secrets" / "slack.token").read_text().strip()
+    assert token == site.secrets["slack"]["token"]
+    assert token.encode() not in shown
+    assert b"WMIC format hits" in shown
 
 
 # -- each product, from its own definition ---------------------------------------------------------
