@@ -7,6 +7,7 @@ something.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import date
 
@@ -20,6 +21,8 @@ from runner.journal import Tx, cases
 from runner.journal.records import Case
 from runner.suppression_file import Suppression, Suppressions, read_suppressions
 from runner.wmic import LEAST, TriageContext, ascii_lower, is_forgeable, shape_of, starter_of
+
+log = logging.getLogger(__name__)
 
 MOST_SCORE = LEAST[AssessmentKind.UNKNOWN] - 1
 """The highest score that is benign."""
@@ -87,6 +90,7 @@ def suppress(
     if judged.assessment not in _CAN_BE or why_never(judged) is not None:
         return judged
     if known.faults:
+        log.error("nothing is suppressed: %s", known.faults[0])
         text = "The suppressions file cannot be used, so nothing was suppressed."
         return replace(judged, reasons=(*judged.reasons, Reason(text=text, weight=0)))
     # A case of many alerts has few facts: each is compared once.

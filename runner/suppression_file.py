@@ -20,6 +20,7 @@ from runner.wmic import ascii_lower, full_path, shape_of
 from runner.yaml_reader import Fault, Node, Report, read_yaml
 
 LONGEST = timedelta(days=365)
+OTHERS_WRITE = 0o002
 Day = Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$", description="a day, as 2026-11-25")]
 Line = Annotated[
     str, Meta(min_length=1, max_length=1000, description="a command line of 1 to 1000 characters")
@@ -76,6 +77,8 @@ def read_suppressions(path: Path | None, today: date) -> Suppressions:
     if path is None:
         return Suppressions()
     try:
+        if path.stat().st_mode & OTHERS_WRITE:
+            return Suppressions(faults=(f"{path}: others may change it; chmod o-w it",))
         text = path.read_bytes().decode()
     except FileNotFoundError:
         return Suppressions(is_missing=True)

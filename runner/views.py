@@ -11,7 +11,7 @@ from runner import arming, report, wording
 from runner.config import Config
 from runner.effects import plain
 from runner.journal import Journal, Tx, approvals, cases, ledger, polls, runs
-from runner.journal.records import Approval, ApprovalState
+from runner.journal.records import Approval, ApprovalState, Case
 from runner.result import Result
 from runner.service import needs_of
 from runner.terminal import text_of
@@ -23,12 +23,18 @@ def list_cases(journal: Journal) -> Result:
         found = cases.every(tx)
         lines = [
             f"{case.id}  {wording.clock_text(case.last_at)}  {case.host or 'no host':<24} "
-            f"{case.assessment.assessment if case.assessment else 'not judged':<11} "
+            f"{_judged(case):<11} "
             f"alerts {case.alert_count:<3} {case.ticket.key if case.ticket else 'no ticket':<10} "
             f"{report.state_of(tx, case)}"
             for case in found
         ]
     return Result(code=0, data=plain(found), text="\n".join(lines) or "no cases yet")
+
+
+def _judged(case: Case) -> str:
+    if case.assessment is None:
+        return "not judged"
+    return "suppressed" if case.assessment.suppression else case.assessment.assessment
 
 
 def show_case(journal: Journal, config: Config, case_id: str) -> Result:

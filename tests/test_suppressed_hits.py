@@ -16,7 +16,7 @@ from runner.suppressing import suppress_in_case
 from runner.suppression_file import SuppressionShape
 from runner.suppression_text import text_of_entries
 from runner.suppression_use import uses_of
-from runner.views import show_case, show_status
+from runner.views import list_cases, show_case, show_status
 from runner.wmic import assess
 from tests.test_suppressions import AGENT, ENTRY, LINE
 from tests.world import World, running_world
@@ -51,6 +51,7 @@ def test_hit_that_fits_is_kept_and_nobody_is_asked(world: World) -> None:
     shown = show_case(world.journal, world.config, world.case().id).text
     assert "Suppressed by inventory (owner alex, until 2027-02-23): nightly inventory" in shown
     assert "Its parent is what a command line says" in " ".join(shown.split())
+    assert " suppressed " in list_cases(world.journal).text
     (entry,) = world.entries("alert_suppressed")
     assert (entry.refs["case"], entry.payload) == (world.case().id, {"suppression": "inventory"})
 

@@ -143,6 +143,9 @@ def test_missing_file_and_one_of_comments_hold_nothing(tmp_path: Path) -> None:
     assert read_suppressions(file, TODAY).is_missing
     file.write_text("# nothing yet\n\n")
     assert read_suppressions(file, TODAY).faults == ()
+    file.chmod(0o666)
+    assert "others may change it" in read_suppressions(file, TODAY).faults[0]
+    file.chmod(0o600)
     file.write_bytes(b"\xff")
     assert "UTF-8" in read_suppressions(file, TODAY).faults[0]
 

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.model import Alert, Row
-from runner.wmic import TriageContext, full_path, shape_of, starter_of
+from connectors.model import Alert, AssessmentKind, Row
+from runner.wmic import TriageContext, assess_line, full_path, shape_of, starter_of
 from tests.test_wmic_properties import BUILT_IN, OWN_FILES, REMOTE, lines
 
+JUNK = st.sampled_from([*"\"'^:/\\-,; \t%.@", "csv", "/format:csv", " where ", '""', "format"])
 REPORT = r'"C:\Program Files\App\report.xsl"'
 AGENT = r"C:\Program Files\App\agent.exe"
 
@@ -99,6 +100,8 @@ def test_lines_that_differ_in_what_matters_differ_in_shape(one: str, other: str)
         (r"wmic os get x /format:C:\Program Fil...", ""),
         ("wmic os get x /format:^h^t^t^p", "full path"),
         (r"wmic os get x /format:csv:a=\\h\s", "unusual parameter"),
+        ('wmic os get x /for"mat":http /format:csv', ""),
+        ("wmic os where a='f-o-r-m-a-t:b' get x /format:csv", "something like a format switch"),
         (r"C:\Temp\wmic.exe os get x", "where Windows keeps it"),
         ("cmd /c wmic os get x", "could not be read"),
         ("wmic os get x what is this", ""),
@@ -131,6 +134,18 @@ def test_relative_unresolved_or_open_stylesheet_leaves_no_shape(line: str) -> No
 def test_remote_stylesheet_beside_a_harmless_switch_leaves_no_shape(good: str, bad: str) -> None:
     assert shape_of(f"{good} {bad}").text is None
     assert shape_of(f"{bad} {good}").text is None
+
+
+@given(lines(REMOTE), st.lists(st.tuples(st.integers(0, 300), JUNK), min_size=1, max_size=4))
+def test_line_that_was_tampered_with_has_no_shape_while_it_names_a_remote_stylesheet(
+    line: str, junk: list[tuple[int, str]]
+) -> None:
+    for at, piece in junk:
+        line = line[:at] + piece + line[at:]
+    judged = assess_line(line)
+    is_remote = any(seen.type != "file" for seen in judged.indicators)
+    if judged.assessment == AssessmentKind.MALICIOUS or is_remote:
+        assert shape_of(line).text is None
 
 
 @given(st.text())

@@ -94,7 +94,7 @@ def _check(command: Command, cmdline: str) -> None:
         raise _Shapeless("the line names nothing that it asks about")
     if not command.is_query:
         raise _Shapeless("the line changes something, or starts a program")
-    if not command.formats and LIKE_A_SWITCH.search(cmdline):
+    if len(LIKE_A_SWITCH.findall(cmdline)) > len(command.formats):
         raise _Shapeless("something like a format switch stands where the grammar has none")
     strange = sorted({*command.switches} - WITHOUT_VALUE - _WITH_VALUE)
     if strange:
