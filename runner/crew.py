@@ -42,7 +42,7 @@ class Crew:
         self._journal = journal
         effects = Effects(journal, clock)
         self.cards = Cards(journal, config, roles, effects, clock, carry)
-        self.followup = FollowUp(journal, config, roles, effects, clock, carry)
+        self.followup = FollowUp(journal, config, roles, effects, carry)
         self.engine = Engine(journal, config, effects, clock, self._play, between_calls)
         self._bench = Bench(
             journal=journal,

@@ -5,135 +5,35 @@ Rows, each an intent and an outcome of its own; nothing here needs a run to be a
 
 from __future__ import annotations
 
-import hashlib
-import logging
-from collections.abc import Callable
 from datetime import datetime
-from functools import partial
-from typing import Any
 
-from connectors.base import Tickets, action_of
-from connectors.errors import ConnectorError
-from connectors.model import Clock, TicketRef
-from runner import report
-from runner.config import Config, Mode
-from runner.context import Call, Carry, StepFailed, Suspended
+from runner.case_reports import CaseReports
+from runner.config import Config
+from runner.context import Carry
 from runner.effects import Effects
-from runner.evidence import case_files
-from runner.journal import Journal, cases, ledger, runs
-from runner.journal.records import LIVE, Case
+from runner.journal import Journal, ledger
 from runner.ledger_watch import LedgerWatch
 from runner.roles import Roles
-
-log = logging.getLogger(__name__)
 
 
 class FollowUp:
     """Watches isolations and reports cases. `trouble`: what could not be done, by row."""
 
     def __init__(
-        self,
-        journal: Journal,
-        config: Config,
-        roles: Roles,
-        effects: Effects,
-        clock: Clock,
-        carry: Carry,
+        self, journal: Journal, config: Config, roles: Roles, effects: Effects, carry: Carry
     ) -> None:
         self._journal = journal
-        self._config = config
-        self._roles = roles
-        self._effects = effects
-        self._clock = clock
-        self._carry = carry
         self.trouble: dict[str, str] = {}
         self._ledger = LedgerWatch(journal, roles, carry, self.trouble)
+        self._reports = CaseReports(journal, config, roles, effects, carry, self.trouble)
 
     def watch_ledger(self) -> None:
         """Compare the ledger with the EDR, where that is due."""
         self._ledger.watch()
 
-    # -- case reports ------------------------------------------------------------------------------
-
     def report_cases(self) -> None:
-        """Tell each ticket what changed since it was last told; one comment for all of it."""
-        with self._journal.read() as tx:
-            waiting = cases.unreported(tx)
-        for case in waiting:
-            fault = self._carry(f"report case={case.id}", partial(self._keep_up, case))
-            if fault is not None:
-                self.trouble[case.id] = fault
-
-    def _keep_up(self, case: Case) -> None:
-        try:
-            self._report(case)
-        except Suspended:
-            return
-        except (ConnectorError, StepFailed) as fault:
-            self.trouble[case.id] = str(fault)
-            log.warning("ticket case=%s not kept up: %s", case.id, fault)
-        else:
-            self.trouble.pop(case.id, None)
-
-    def _report(self, case: Case) -> None:
-        with self._journal.read() as tx:
-            is_over = all(run.status not in LIVE for run in runs.of_case(tx, case.id))
-            document = report.case_document(tx, case, self._config.mode)
-            files = case_files(tx, case) if is_over and case.ticket else {}
-        if case.ticket is None:
-            if is_over:
-                self._set_reported(case)
-            return
-        ticket = case.ticket
-        tickets = self._roles.tickets
-        key = hashlib.sha256(f"{case.id}:{case.revision}".encode()).hexdigest()[:24]
-        self._perform(
-            case,
-            f"comment.{case.revision}",
-            "comment_ticket",
-            lambda: tickets.comment_ticket(ticket, key, document),
-            lambda: tickets.find_comment(ticket, key) or None,
-        )
-        for name, content in files.items():
-            self._attach(case, ticket, name, content)
-        self._set_reported(case)
-
-    def _attach(self, case: Case, ticket: TicketRef, name: str, content: bytes) -> None:
-        """One file of the evidence, once when the case's runs have ended."""
-        tickets = self._roles.tickets
-        self._perform(
-            case,
-            f"attach.{name}",
-            "attach_file",
-            lambda: tickets.attach_file(ticket, name, content),
-            lambda: tickets.find_attachment(ticket, name) or None,
-        )
-
-    def _set_reported(self, case: Case) -> None:
-        with self._journal.write() as tx:
-            cases.set_reported(tx, case.id, case.revision)
-
-    def _perform(
-        self,
-        case: Case,
-        key: str,
-        verb: str,
-        send: Callable[[], Any],
-        look: Callable[[], Any],
-    ) -> None:
-        action = action_of(getattr(Tickets, verb))
-        call = Call(
-            name=verb,
-            send=lambda _elapsed_s: send(),
-            action=action,
-            look=look,
-            settle_s=self._roles.settle_s("tickets", action),
-            again_s=86400.0,
-        )
-        # A ticket that was opened is kept up, whatever the mode is by then.
-        self._effects.perform(f"case:{case.id}", key, call, Mode.ACT)
-
-    # -- time --------------------------------------------------------------------------------------
+        """Tell each ticket what changed since it was last told."""
+        self._reports.report_cases()
 
     def next_due_at(self) -> datetime | None:
         with self._journal.read() as tx:

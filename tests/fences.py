@@ -124,6 +124,7 @@ ROOMS: tuple[tuple[int, str], ...] = (
     (5, "runner/row_chunks.py"),
     (8, "runner/steps.py"),
     (9, "runner/crew.py"),
+    (9, "runner/case_reports.py"),
     (9, "runner/followup.py"),
     (8, "runner/leases.py"),
     (8, "runner/ledger_watch.py"),

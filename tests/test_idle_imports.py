@@ -50,6 +50,7 @@ NOT_NEEDED = (
     "runner.effects",
     "runner.cards",
     "runner.followup",
+    "runner.case_reports",
     "runner.actions",
     "runner.alerts",
     "runner.hunts",
