@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from runner.config import Mode
@@ -292,6 +293,25 @@ def test_report_when_a_password_stands_in_the_evidence_then_it_is_masked(observi
     text = said(observing)
     assert "hunter2" not in text
     assert MASK in text
+
+
+def test_report_when_a_reason_or_a_need_holds_a_password_then_it_is_masked(
+    observing: World,
+) -> None:
+    hit(observing)
+    period = period_of(observing)
+    secret = r"net use \\fs\c$ /user:corp\a /password:hunter2"
+    line = msgspec.structs.replace(period.hosts[0], why=secret)
+    (search,) = period.searches
+    told = msgspec.structs.replace(
+        period,
+        hosts=(line,),
+        refused={"identity": {secret: 1}},
+        searches=(msgspec.structs.replace(search, last_error=secret),),
+    )
+    text = text_of(period_document(told, [secret]))
+    assert "hunter2" not in text
+    assert text.count(MASK) == 4
 
 
 def test_report_as_data_holds_the_same_numbers(observing: World) -> None:
