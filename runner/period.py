@@ -113,7 +113,7 @@ def read_period(tx: Tx, config: Config, since: datetime) -> Period:
         unsent_tickets=unsent.get("#ticket", 0),
         unsent_messages=unsent.get("#message", 0),
         failed_runs=len(runs.failed_since(tx, since)),
-        shared=reading.shared(questions),
+        shared=reading.shared(),
         practised=reading.practised(),
         isolated=_hosts_in(tx, changes, ("confirmed",)),
         pending=_hosts_in(tx, changes, ("requested", "accepted", "unknown"), is_latest=True),

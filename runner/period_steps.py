@@ -11,7 +11,7 @@ from msgspec import Struct
 from connectors.base import Effect
 from runner.config import Mode
 from runner.guards import GuardAnswer, Ruling, strictest
-from runner.journal import Tx, approvals, cases, runs, spans
+from runner.journal import Tx, cases, runs, spans
 from runner.journal.records import Approval, StepResult, StepStatus
 
 NOT_JUDGED = "not judged"
@@ -51,7 +51,12 @@ class Reading:
         self._runs = spans.runs_of(tx, {step.scope for step in steps})
 
     def _of(self, part: str) -> list[StepResult]:
-        return [step for step in self._steps if part in step.key and step.scope in self._runs]
+        """Those that came to a value, of runs that are kept; a failed one has none."""
+        return [
+            step
+            for step in self._steps
+            if part in step.key and step.value is not None and step.scope in self._runs
+        ]
 
     def _line(self, step: StepResult, host: str, what: str, why: str) -> None:
         case_id = self._runs[step.scope].case_id
@@ -116,7 +121,7 @@ class Reading:
         """How often there was no device to ask about."""
         found = 0
         for step in self._of("#device"):
-            if not step.value or step.value["devices"]:
+            if step.value["devices"]:
                 continue
             found += 1
             case = cases.find(self._tx, self._runs[step.scope].case_id)
@@ -147,21 +152,14 @@ class Reading:
             Counter(kind for step in skipped for kind in _UNSENT if step.key.endswith(kind))
         )
 
-    def shared(self, questions: list[Approval]) -> int:
-        """Devices that were answered for without a question of the run's own."""
-        own = {one.id for one in questions}
-        found = 0
-        for step in self._of("#ask."):
-            value = step.value or {}
-            found += len(value.get("held", ()))
-            if approvals.approval_id(step.scope, step.key) not in own:
-                found += len(value.get("refused", ())) + len(value.get("approved", ()))
-        return found
+    def shared(self) -> int:
+        """Devices for which another case's isolation or refusal counted."""
+        answered = [step.value.get("so_far", {}) for step in self._of("#ask.")]
+        return sum(len(one.get("held", ())) + len(one.get("refused", ())) for one in answered)
 
     def practised(self) -> int:
         """Yeses in practice, which sent nothing, by device."""
-        values = [step.value or {} for step in self._of("#do.")]
-        return sum(value.get("state") == "practised" for value in values)
+        return sum(step.value.get("state") == "practised" for step in self._of("#do."))
 
 
 _UNSENT = ("#ticket", "#message")

@@ -20,8 +20,10 @@ from runner.masking import MASK
 from runner.period import Period, read_period
 from runner.period_text import period_document
 from runner.service import needs_of
+from runner.suppression_text import text_of_entries
 from runner.terminal import text_of
 from tests.command_line import QUICK, command_line
+from tests.test_suppressions import AGENT, ENTRY, LINE
 from tests.world import World, running_world
 from tests.world_settings import BENIGN, HOST, SEARCH, malicious
 
@@ -101,6 +103,20 @@ def test_observe_when_the_edr_knows_no_such_host_then_said_with_the_host(observi
     period = period_of(observing)
     assert (period.untraced, period.observed.questions) == (1, 0)
     assert "the EDR has no device named NOWHERE-1" in said(observing)
+
+
+def test_observe_when_the_guards_could_not_be_asked_then_a_failed_run_and_no_ruling(
+    observing: World,
+) -> None:
+    def down() -> None:
+        observing.falcon.misbehave(method="GET", path="*", status=503, body="{}", times=None)
+
+    observing.before.append(("GET *queries/devices/v1*limit=1&*", down))
+    hit(observing)
+    observing.ticks(12, every_s=60)
+    period = period_of(observing)
+    assert (period.failed_runs, period.observed.questions, period.refused) == (1, 0, {})
+    assert "FAILED, so that a case was not worked on to its end: 1 run." in said(observing)
 
 
 def test_observe_when_one_hour_holds_more_devices_than_the_budget_then_said(tmp_path: Path) -> None:
@@ -266,6 +282,42 @@ def test_act_when_isolated_then_counted_from_the_edrs_own_record_with_its_times(
     text = said(acting)
     assert f"Isolated, confirmed by the EDR's record: {HOST}." in text
     assert "PRACTICE" not in text
+
+
+def test_act_when_another_case_had_the_answer_then_shared_and_not_asked_again(
+    acting: World,
+) -> None:
+    hit(acting)
+    acting.yes(acting.question())
+    acting.ticks(2, every_s=30)
+    hit(acting, cmdline=malicious(HOST, 2))
+    acting.tick()
+    hit(acting, host=OTHER, user=r"WORKGROUP\\jdoe")
+    period = period_of(acting)
+    assert period.shared == 1
+    assert "An answer or isolation of another case counted, without a new card: 1 device." in said(
+        acting
+    )
+
+
+def test_act_when_refused_then_the_no_counts_for_the_next_case_as_shared(acting: World) -> None:
+    hit(acting)
+    acting.no(acting.question())
+    acting.ticks(2, every_s=30)
+    hit(acting, cmdline=malicious(HOST, 2))
+    period = period_of(acting)
+    assert (period.asked[0].questions, period.shared, period.isolated) == (1, 1, ())
+
+
+def test_report_when_a_suppression_covered_hits_then_counted_under_its_id(tmp_path: Path) -> None:
+    with running_world(tmp_path, {"mode": "observe", "suppressions_file": "s.yaml"}) as world:
+        entry = msgspec.structs.replace(ENTRY, search=SEARCH)
+        (tmp_path / "s.yaml").write_text(text_of_entries([entry]))
+        world.hit(cmdline=LINE, user=ENTRY.account, ParentCommandLine=f'"{AGENT}" -nightly')
+        world.tick()
+        (search,) = period_of(world).searches
+        assert search.suppressed == {ENTRY.id: 1}
+        assert search.judged == {"benign": 1}
 
 
 def test_act_when_the_host_is_offline_then_it_is_not_among_the_isolated(acting: World) -> None:

@@ -132,9 +132,12 @@ def steps_of(tx: Tx, scope: str) -> list[StepResult]:
 
 
 def steps_since(tx: Tx, part: str, since: datetime) -> list[StepResult]:
-    """The ended calls of runs whose key holds `part`, as in `#rule.`, oldest first."""
+    """The calls of runs that are over, and whose key holds `part`, as in `#rule.`; oldest first. A
+    question that another one answered has no end of its own."""
     rows = tx.all(
-        f"{_STEP} where ended_at >= ? and instr(key, ?) > 0 order by ended_at, scope, key",
+        f"{_STEP} where coalesce(ended_at, intended_at) >= ? and instr(key, ?) > 0"
+        " and (ended_at is not null or status = 'succeeded')"
+        " order by coalesce(ended_at, intended_at), scope, key",
         since.timestamp(),
         part,
     )
