@@ -26,6 +26,7 @@ from runner.cli_first import add_first, first_command
 from runner.cli_ledger import LEDGER_COMMANDS, add_ledger
 from runner.cli_log import FORMATS, complain, set_up_log
 from runner.cli_playbooks import add_playbooks, playbooks_command
+from runner.cli_rehearse import add_rehearse, rehearse_command
 from runner.cli_splunk import add_splunk, splunk_command
 from runner.cli_storage import add_storage
 from runner.cli_tune import add_tune
@@ -115,6 +116,7 @@ def build_parser(first: str | None = None) -> argparse.ArgumentParser:
     add_storage(command)
     add_splunk(commands, common)
     add_tune(command, _duration)
+    add_rehearse(command, _duration)
     add_first(command, _duration)
     return parser
 
@@ -205,6 +207,8 @@ def _dispatch(arguments: argparse.Namespace) -> Result:
         return assess_command(arguments)
     if arguments.command in ("demo", "init"):
         return first_command(arguments, SystemClock())
+    if arguments.command in ("rehearse", "replay"):
+        return rehearse_command(arguments, SystemClock(), _runtime)
     from runner.cli_storage import storage_command
     from runner.config import ConfigFaults, load_config
     from runner.journal import Fenced, Journal, JournalError

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from runner.result import Result
 
-SCHEMAS = ("playbook", "config", "suppressions")
+SCHEMAS = ("playbook", "config", "suppressions", "rehearsal")
 
 
 def add_playbooks(command: Callable[[str, str], ArgumentParser]) -> None:
@@ -30,6 +30,7 @@ def playbooks_command(arguments: Namespace) -> Result:
         "playbook": editor_schema.playbook_schema,
         "config": editor_schema.config_schema,
         "suppressions": editor_schema.suppressions_schema,
+        "rehearsal": editor_schema.rehearsal_schema,
     }
     made = schemas[arguments.what]()
     return Result(code=0, data=made, text=json.dumps(made, indent=2))

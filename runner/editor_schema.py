@@ -12,6 +12,7 @@ import msgspec
 from runner.config_shapes import ConfigShape
 from runner.playbook_reader import BLOCK_KEYS, BRANCH_KEYS
 from runner.playbook_shapes import STEP_SHAPES, PlaybookShape
+from runner.rehearsal_file import RehearsalShape
 from runner.suppression_file import SuppressionShape
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -26,6 +27,11 @@ def config_schema() -> dict[str, Any]:
 def suppressions_schema() -> dict[str, Any]:
     """The schema of the suppressions file."""
     return {"$schema": _DIALECT, **msgspec.json.schema(tuple[SuppressionShape, ...])}
+
+
+def rehearsal_schema() -> dict[str, Any]:
+    """The schema of a rehearsal's file."""
+    return {"$schema": _DIALECT, **msgspec.json.schema(RehearsalShape)}
 
 
 def playbook_schema() -> dict[str, Any]:

@@ -6,7 +6,7 @@ that was not answered whole is unknown, with why; it is never an empty one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from msgspec import Struct
@@ -70,7 +70,11 @@ class Past:
         """Every slice from now back to `since`, oldest first. Errors: `ConnectorError` when the
         SIEM does not even tell its time."""
         end = int(self._siem.server_time().timestamp()) - settle_s
-        left = list(_slices(end - int(since.total_seconds()), end))
+        return self.search_windows(search, slices(end - int(since.total_seconds()), end))
+
+    def search_windows(self, search: SavedSearch, windows: Sequence[Window]) -> tuple[Slice, ...]:
+        """The same for given windows, asked in their order."""
+        left = list(windows)
         done: list[Slice] = []
         failures = 0
         why: str | None = None
@@ -174,7 +178,7 @@ class Past:
             return
 
 
-def _slices(start: int, end: int) -> list[Window]:
+def slices(start: int, end: int) -> list[Window]:
     """Whole slices back from `end`, newest first."""
     found = []
     while end > start:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -32,11 +32,11 @@ class Unrouted(Exception):
 
 
 class Routing:
-    """Admits alerts. Playbooks are read when the first new alert needs them."""
+    """Admits alerts. Playbooks that are not given are read when a new alert needs them."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, bundles: Mapping[str, Bundle] | None = None) -> None:
         self._config = config
-        self._bundles: dict[str, Bundle] = {}
+        self._bundles: dict[str, Bundle] = dict(bundles or {})
 
     def bundle(self, name: str) -> Bundle:
         """A playbook with all that it runs. Errors: `Unrouted` for one that is nowhere, cannot be

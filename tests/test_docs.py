@@ -14,7 +14,12 @@ import pytest
 
 from connectors.registry import CONNECTORS
 from runner.catalogue import CATALOGUE
-from runner.editor_schema import config_schema, playbook_schema, suppressions_schema
+from runner.editor_schema import (
+    config_schema,
+    playbook_schema,
+    rehearsal_schema,
+    suppressions_schema,
+)
 from runner.guards import GUARDS
 from runner.playbook_shapes import STEP_SHAPES
 
@@ -113,6 +118,7 @@ def test_every_command_and_option_is_in_the_docs() -> None:
         ("configuration keys", keys_in(config_schema())),
         ("playbook keys", keys_in(playbook_schema())),
         ("suppression keys", keys_in(suppressions_schema())),
+        ("rehearsal keys", keys_in(rehearsal_schema())),
         ("step kinds", set(STEP_SHAPES)),
         ("actions", set(CATALOGUE)),
         ("guards", {guard.__name__ for guard in GUARDS}),

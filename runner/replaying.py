@@ -1,0 +1,190 @@
+"""Hits of the past through a playbook, with reads only; and how two versions of it differ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from connectors.model import Clock, Row
+from runner.alerts import make_alert
+from runner.bundle import Bundle
+from runner.config import Config, Mode, SearchConfig
+from runner.roles import Roles
+from runner.routing import Unrouted
+from runner.spool import Spool, SpooledHit
+from runner.stage import Endless, PlayClock, Stage, assumed
+from runner.staged import Played, played_in
+from runner.stand_ins import Deed, EdrOverlay, WaitedSiem
+
+TELL_EVERY = 25
+
+
+class Replayed(Struct, frozen=True, kw_only=True):
+    """What the hits came to. `why`: it can only observe; `unplayed`: hits that were not played, and
+    `fault` why."""
+
+    cases: tuple[Played, ...]
+    hits: int
+    unplayed: int = 0
+    why: tuple[str, ...] = ()
+    fault: str | None = None
+    is_stopped: bool = False
+
+    @property
+    def is_whole(self) -> bool:
+        return not self.unplayed and self.fault is None and not self.is_stopped
+
+
+class Version(Struct, frozen=True, kw_only=True):
+    """One version to be played: its name for people, and playbooks that replace configured ones."""
+
+    name: str
+    bundles: dict[str, Bundle] = {}
+
+
+def spooled(row: Row, search: SearchConfig, siem: str) -> SpooledHit:
+    """One row as a hit with its time."""
+    alert = make_alert(
+        row, siem=siem, search=search.name, identity=search.identity, fields=search.fields
+    )
+    at = alert.occurred_at or alert.indexed_at
+    return SpooledHit(search=search.name, row=row, at=0.0 if at is None else at.timestamp())
+
+
+def replay(
+    folder: Path,
+    config: Config,
+    roles: Roles,
+    clock: Clock,
+    spool: Spool,
+    version: Version,
+    says: str,
+    tell: Callable[[int, int], None],
+    *,
+    with_hunts: bool = True,
+) -> Replayed:
+    """Play every hit of the spool in a new folder. `clock` is the real one, for what is waited
+    for at products; `tell` gets how many of how many are played."""
+    hits = spool.in_order()
+    first = next(hits, None)
+    if first is None:
+        return Replayed(cases=(), hits=0)
+    start = datetime.fromtimestamp(first.at, UTC) if first.at else clock.now()
+    stage = _stage(
+        folder, config, roles, clock, PlayClock(start), version.bundles, says, with_hunts=with_hunts
+    )
+    try:
+        why = stage.open()
+        done, fault, is_stopped = _play(stage, config, version, spool, tell)
+        return Replayed(
+            cases=played_in(stage.journal),
+            hits=len(spool),
+            unplayed=len(spool) - done,
+            why=why,
+            fault=fault,
+            is_stopped=is_stopped,
+        )
+    finally:
+        stage.close()
+
+
+def _stage(
+    folder: Path,
+    config: Config,
+    roles: Roles,
+    clock: Clock,
+    play_clock: PlayClock,
+    bundles: Mapping[str, Bundle],
+    says: str,
+    *,
+    with_hunts: bool,
+) -> Stage:
+    deeds: list[Deed] = []
+    hunts = config.hunts
+    if not with_hunts:
+        hunts = msgspec.structs.replace(hunts, index=None, security_index=None)
+    played = msgspec.structs.replace(
+        config, state_dir=folder, mode=Mode.ACT, heartbeat_url=None, retention=None, hunts=hunts
+    )
+    products: dict[str, object] = {}
+    if roles.has("edr"):
+        products["edr"] = EdrOverlay(roles.edr, deeds)
+    if roles.has("siem"):
+        products["siem"] = WaitedSiem(roles.siem, clock)
+    spoken = tuple(role for role in ("chat", "tickets") if roles.has(role))
+    answer = assumed(played, says)
+    return Stage(folder, played, play_clock, products, deeds, answer, bundles, spoken)
+
+
+def _play(
+    stage: Stage,
+    config: Config,
+    version: Version,
+    spool: Spool,
+    tell: Callable[[int, int], None],
+) -> tuple[int, str | None, bool]:
+    """How many hits were played; why not all; and whether somebody stopped it."""
+    done = 0
+    try:
+        for hit in spool.in_order():
+            moment = datetime.fromtimestamp(hit.at, UTC)
+            # What is due before the hit comes first, as it would have.
+            stage.settle(moment)
+            stage.clock.go_to(moment)
+            search = config.searches[hit.search]
+            if len(version.bundles) == 1:
+                (name,) = version.bundles
+                search = msgspec.structs.replace(search, playbook=name)
+            stage.admit(search, hit.row, config.roles.get("siem", "siem"))
+            done += 1
+            if done % TELL_EVERY == 0:
+                tell(done, len(spool))
+        stage.settle()
+    except KeyboardInterrupt:
+        return done, None, True
+    except (Unrouted, Endless) as fault:
+        return done, str(fault), False
+    return done, None, False
+
+
+class Difference(Struct, frozen=True, kw_only=True):
+    """One case that comes out otherwise: what was, and what is, a word a line."""
+
+    case: Played
+    lines: tuple[str, ...]
+
+
+def differences(first: Replayed, second: Replayed) -> tuple[Difference, ...]:
+    """Each case whose judgement, questions, isolations, refusals or end differ."""
+    others = {(one.search, one.key, one.at): one for one in second.cases}
+    found = []
+    for one in first.cases:
+        other = others.pop((one.search, one.key, one.at), None)
+        lines = _lines(one, other) if other is not None else ("only the first has this case",)
+        if lines:
+            found.append(Difference(case=one, lines=lines))
+    found += [
+        Difference(case=other, lines=("only the second has this case",))
+        for other in others.values()
+    ]
+    return tuple(found)
+
+
+def _lines(one: Played, other: Played) -> tuple[str, ...]:
+    pairs = (
+        ("judgement", one.assessment, other.assessment),
+        ("asked about", _asked(one), _asked(other)),
+        ("isolated", ", ".join(one.isolated), ", ".join(other.isolated)),
+        ("refused", "; ".join(one.refused), "; ".join(other.refused)),
+        ("tells by", ", ".join(one.does), ", ".join(other.does)),
+        ("end", f"{one.state}: {one.result}", f"{other.state}: {other.result}"),
+    )
+    return tuple(f"{what}: {was or '-'} → {now or '-'}" for what, was, now in pairs if was != now)
+
+
+def _asked(one: Played) -> str:
+    return "; ".join(f"{', '.join(asked.about)} ({asked.state})" for asked in one.asked)
