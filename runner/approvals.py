@@ -17,6 +17,7 @@ from connectors.model import Device
 from runner.choices import choices_of, is_pick
 from runner.config import Approvals
 from runner.context import ANSWER, Decision, Question
+from runner.electing import rule_for
 from runner.journal import Tx, approvals, cases, ledger, runs
 from runner.journal.records import (
     Approval,
@@ -142,7 +143,7 @@ def _ask(
         items=tuple(items),
         choices=choices_of(question, devices),
         plan_sha256=plan_sha256(question, devices, run, key),
-        quorum=max(question.quorum, policy.quorum),
+        quorum=max(question.quorum, rule_for(policy, devices).quorum),
         reason=question.reason,
         rank=question.rank,
         mode=question.mode,

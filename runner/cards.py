@@ -7,27 +7,25 @@ it is decided.
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 
 import msgspec
 
 from connectors.errors import ConnectorError, NotFound
-from connectors.model import Account, Card, CardReading, Clock, MessageRef
+from connectors.model import Card, Clock, MessageRef
 from runner import card_text
-from runner.approvals import expire, make_void, settle
+from runner.approvals import expire, make_void
 from runner.arming import is_paused, standing_for
+from runner.card_answers import CardAnswers
 from runner.card_calls import CardCalls, scope_of
 from runner.config import Config
 from runner.context import Carry, StepFailed, Suspended
 from runner.effects import Effects
 from runner.journal import Journal, approvals, cases, runs
-from runner.journal.records import Approval, ApprovalState, Vote
+from runner.journal.records import Approval, ApprovalState
 from runner.roles import Roles
-from runner.votes import Electorate, tally, votes_of
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +52,7 @@ class Cards:
         self._config = config
         self._roles = roles
         self._calls = CardCalls(roles, effects)
+        self._answers = CardAnswers(journal, config, self._calls, clock)
         self._clock = clock
         self._carry = carry
         self.trouble: dict[str, str] = {}
@@ -76,7 +75,7 @@ class Cards:
         for approval in waiting:
             fault = self._carry(f"card approval={approval.id}", partial(self._serve, approval))
             if fault is not None:
-                self.trouble[approval.id] = fault
+                self.trouble[approval.code] = fault
             if self._is_agreed or self._failures == MOST_FAILURES:
                 break
         return self._is_agreed
@@ -87,11 +86,11 @@ class Cards:
             self._failures = 0
         except Suspended:
             if self._is_unasked(approval):
-                self.trouble[approval.id] = "its card is not posted yet: nobody was asked"
+                self.trouble[approval.code] = "its card is not posted yet: nobody was asked"
         except (ConnectorError, StepFailed) as fault:
             self._failures += 1
             log.warning("card approval=%s not served: %s", approval.id, fault)
-            self.trouble[approval.id] = str(fault)
+            self.trouble[approval.code] = str(fault)
             self._expire_unseen(approval)
 
     def _expire_unseen(self, approval: Approval) -> None:
@@ -178,7 +177,7 @@ class Cards:
         with self._journal.write() as tx:
             expires_at = tx.clock.now() + timedelta(seconds=approval.expires_s)
             timed = msgspec.structs.replace(approval, expires_at=expires_at)
-            card = card_text.card(tx, timed, self._accounts(self._config.approvals.mention))
+            card = card_text.card(tx, timed, self._answers.called())
             approvals.save(tx, msgspec.structs.replace(timed, card=card))
         return card
 
@@ -189,10 +188,6 @@ class Cards:
         self._calls.perform(
             approval, "seed", "seed_choices", lambda: chat.seed_choices(message, choices)
         )
-
-    def _accounts(self, names: Sequence[str]) -> tuple[str, ...]:
-        people = [self._config.people[name] for name in names]
-        return tuple(person.slack for person in people if person.slack is not None)
 
     # -- reading -----------------------------------------------------------------------------------
 
@@ -213,7 +208,7 @@ class Cards:
         if reading.sha256 != approval.message.sha256:
             self._make_void(approval, "the card does not show what was posted")
             return False
-        is_agreed = self._count(approval, reading)
+        is_agreed = self._answers.count(approval, reading)
         if not is_agreed:
             self._seed(approval, approval.message)
         return is_agreed
@@ -221,64 +216,6 @@ class Cards:
     def _make_void(self, approval: Approval, why: str) -> None:
         with self._journal.write() as tx:
             make_void(tx, approval, why)
-
-    def _count(self, approval: Approval, reading: CardReading) -> bool:
-        electorate = self._electorate(approval, reading)
-        votes = votes_of(approval, reading.answers, electorate, self._clock.now())
-        voted = msgspec.structs.replace(approval, votes=votes)
-        outcome = tally(voted, votes)
-        if outcome is not None:
-            with self._journal.write() as tx:
-                settle(tx, voted, outcome)
-        elif votes != approval.votes:
-            with self._journal.write() as tx:
-                approvals.save(tx, voted)
-                tx.entry("votes_seen", {"approval": approval.id}, votes)
-        self._answer(approval, votes)
-        if outcome is None:
-            self._remind(approval)
-            self._tell_notes(approval)
-        return outcome is not None and outcome.state is ApprovalState.APPROVED
-
-    def _electorate(self, approval: Approval, reading: CardReading) -> Electorate:
-        """Look up, live, each account that answered and could be an approver's."""
-        with self._journal.read() as tx:
-            affected = cases.users_of(tx, approval.case_id)
-        for item in approval.items:
-            affected.update(item.device.users)
-        people = self._config.people
-        known = {person.slack for person in people.values()}
-        accounts: dict[str, Account | None] = {}
-        for answer in reading.answers:
-            if answer.account in known and answer.account not in accounts:
-                accounts[answer.account] = self._calls.account(answer.account)
-        return Electorate(
-            people=people,
-            approvers=self._config.approvals.approvers,
-            accounts=accounts,
-            affected_users=frozenset(affected),
-            requested_by=approval.requested_by,
-        )
-
-    def _answer(self, approval: Approval, votes: Sequence[Vote]) -> None:
-        """Tell those whose answer does not count, each once for each reason."""
-        for vote in votes:
-            if vote.why_not is None or vote.withdrawn:
-                continue
-            text = f":{vote.choice}: does not count: {vote.why_not}."
-            told = hashlib.sha256(f"{vote.account}:{vote.choice}:{vote.why_not}".encode())
-            self._calls.reply(approval, f"uncounted.{told.hexdigest()[:12]}", text, (vote.account,))
-
-    def _remind(self, approval: Approval) -> None:
-        """Once, when half the time has gone."""
-        if approval.expires_at is None:
-            return
-        left = approval.expires_at - self._clock.now()
-        if left <= timedelta(seconds=approval.expires_s / 2):
-            text = card_text.reminder(approval)
-            self._calls.reply(
-                approval, "remind", text, self._accounts(self._config.approvals.mention)
-            )
 
     # -- after the decision ------------------------------------------------------------------------
 
@@ -312,8 +249,4 @@ class Cards:
             approval, "lock", "update_card", lambda: chat.update_card(message, locked)
         )
         self._calls.reply(approval, "decided", card_text.decision_sentence(approval) + ".")
-        self._tell_notes(approval)
-
-    def _tell_notes(self, approval: Approval) -> None:
-        for place, note in enumerate(approval.notes):
-            self._calls.reply(approval, f"note.{place}", note)
+        self._answers.tell_notes(approval)

@@ -25,6 +25,7 @@ from runner.config_types import (
     Person,
     SearchConfig,
     SearchMode,
+    Tier,
 )
 from runner.yaml_reader import Fault
 
@@ -42,6 +43,7 @@ __all__ = [
     "Person",
     "SearchConfig",
     "SearchMode",
+    "Tier",
     "load_config",
 ]
 

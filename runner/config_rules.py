@@ -14,10 +14,10 @@ from connectors.base import ROLES, Effect
 from connectors.model import SavedSearch, Secret
 from runner import config_shapes as shapes
 from runner import config_types as made
+from runner.config_approvals import ApprovalRules
 from runner.config_connectors import ConnectorRules, Reading, is_loopback, is_url
 from runner.schema import closest, decode
 from runner.yaml_reader import Node, Report, read_yaml
-from runner.yaml_reader import Path as Where
 
 OTHERS_WRITE = 0o002
 
@@ -73,7 +73,7 @@ class _Rules:
             connectors=connectors,
             roles=roles,
             searches=self._searches(roles),
-            approvals=self._approvals(people, roles),
+            approvals=ApprovalRules(self._reading, people, roles).approvals(),
             guards=self._guards(),
             hunts=self._hunts(),
             heartbeat_url=self._heartbeat(),
@@ -170,61 +170,6 @@ class _Rules:
         if not self._reading.shape.searches:
             self._reading.warnings.append("searches: none is configured, so nothing is polled")
         return {name: _search(name, shape) for name, shape in self._reading.shape.searches.items()}
-
-    def _approvals(
-        self, people: Mapping[str, made.Person], roles: Mapping[str, str]
-    ) -> made.Approvals:
-        shape = self._reading.shape.approvals
-        for key, names in (("approvers", shape.approvers), ("mention", shape.mention)):
-            for number, name in enumerate(names):
-                self._answers(("approvals", key, number), name, people, roles)
-        self._quorum(shape)
-        return made.Approvals(
-            approvers=shape.approvers,
-            quorum=shape.quorum,
-            expires_s=shape.expires_s,
-            mention=shape.mention,
-        )
-
-    def _answers(
-        self,
-        where: Where,
-        name: str,
-        people: Mapping[str, made.Person],
-        roles: Mapping[str, str],
-    ) -> None:
-        """Whoever may answer, or is called, must be a known person with an account in the chat."""
-        if name not in self._reading.keys(("people",)):
-            text = f"approvals.{where[1]}: `{name}` is none of the people"
-            mend = closest(name, list(people)) if people else "Add this person under `people`."
-            self._reading.add(where, text, mend, "approver")
-            return
-        chat = self._reading.shape.connectors.get(roles.get("chat", ""))
-        person = people.get(name)
-        if chat is not None and person is not None and not getattr(person, chat.type, None):
-            text = f"approvals.{where[1]}: {name} has no {chat.type} account"
-            self._reading.add(where, text, f"Add `{chat.type}:` to people.{name}.", "approver")
-
-    def _quorum(self, shape: shapes.ApprovalsShape) -> None:
-        is_faulty = "approvers" in self._reading.keys(("approvals",)) and bool(
-            self._reading.root.find(("approvals", "approvers")).value != []
-        )
-        distinct = len(set(shape.approvers))
-        if distinct < len(shape.approvers):
-            mend = "Name each person once."
-            self._reading.add(
-                ("approvals", "approvers"), "approvals.approvers repeats", mend, "approver"
-            )
-        if not shape.approvers:
-            if self._reading.shape.mode is not made.Mode.OBSERVE and not is_faulty:
-                mode = self._reading.shape.mode.value
-                text = f"approvals.approvers names nobody, and mode {mode} asks"
-                mend = "Name at least one of the people: an empty list is not everybody."
-                self._reading.add(("approvals", "approvers"), text, mend, "approver")
-        elif shape.quorum > distinct:
-            text = f"approvals.quorum is {shape.quorum}, but there are {distinct} approvers"
-            mend = "Lower the quorum, or name more approvers."
-            self._reading.add(("approvals", "quorum"), text, mend, "quorum")
 
     def _guards(self) -> made.Guards:
         shape = self._reading.shape.guards

@@ -97,13 +97,21 @@ class SearchShape(Shape, frozen=True, kw_only=True):
     history_lag_s: Annotated[int, Meta(ge=60, le=86400)] = 900
 
 
+class TierShape(Shape, frozen=True, kw_only=True):
+    approvers: Texts = ()
+    quorum: Annotated[int, Meta(ge=1, le=20)] = 1
+
+
 class ApprovalsShape(Shape, frozen=True, kw_only=True):
-    LATER: ClassVar[tuple[str, ...]] = ("escalate_to", "cli")
+    LATER: ClassVar[tuple[str, ...]] = ("cli",)
 
     approvers: Texts = ()
     quorum: Annotated[int, Meta(ge=1, le=20)] = 1
     expires_s: Annotated[int, Meta(ge=60, le=86400)] = 1800
     mention: Texts = ()
+    tiers: dict[Literal["workstation", "server", "domain_controller"], TierShape] = {}
+    escalate_to: Texts = ()
+    escalate_after_s: Annotated[int, Meta(ge=30, le=86399)] | None = None
 
 
 class BudgetShape(Shape, frozen=True, kw_only=True):

@@ -72,14 +72,24 @@ class SearchConfig(Struct, frozen=True, kw_only=True):
     history_lag_s: int = 900
 
 
+class Tier(Struct, frozen=True, kw_only=True):
+    """Who may answer for one kind of device, and how many of them it takes."""
+
+    approvers: tuple[str, ...]
+    quorum: int
+
+
 class Approvals(Struct, frozen=True, kw_only=True):
     """Who may say yes, how many of them it takes, and how long a question stands. `mention` are the
-    people whom a card calls."""
+    people whom a card calls; after `escalate_after_s`, `escalate_to` may answer, too."""
 
     approvers: tuple[str, ...] = ()
     quorum: int = 1
     expires_s: int = 1800
     mention: tuple[str, ...] = ()
+    tiers: dict[str, Tier] = {}
+    escalate_to: tuple[str, ...] = ()
+    escalate_after_s: int | None = None
 
 
 class Budget(Struct, frozen=True, kw_only=True):

@@ -433,6 +433,13 @@ def test_config_with_wrong_roles_is_refused(load: Load, roles: str, codes: list[
         "{approvers: [alex], expires_s: 90000}",
         "{approvers: [alex], on_timeout: approve}",
         "{approvers: [alex], escalate_to: kim}",
+        "{approvers: [alex], escalate_to: [nobody]}",
+        "{approvers: [alex], escalate_after_s: 60}",
+        "{approvers: [alex], escalate_to: [kim], escalate_after_s: 1800}",
+        "{approvers: [alex], tiers: {server: {approvers: [kim]}}}",
+        "{approvers: [alex], tiers: {server: {approvers: [alex], quorum: 2}}}",
+        "{approvers: [alex], tiers: {server: {approvers: [nobody, alex]}}}",
+        "{approvers: [alex], tiers: {laptop: {approvers: [alex]}}}",
         "{approvers: [alex], cli: true}",
         "{approvers: [alex], mention: [pat]}",
     ],
@@ -512,7 +519,8 @@ def test_docs_name_every_key_and_every_code() -> None:
     assert {"approvers", "fleet_percent", "settle_s", "canary"} <= keys
     missing = [key for key in sorted(keys) if f"`{key}`" not in docs]
     assert missing == []
-    codes = codes_in("runner/config_rules.py") | codes_in("runner/config_connectors.py")
+    rooms = ("config_rules", "config_approvals", "config_connectors")
+    codes = {code for room in rooms for code in codes_in(f"runner/{room}.py")}
     assert {"config-approver", "config-settle", "config-secret", "config-role"} <= codes
     assert [code for code in sorted(codes) if f"`{code}`" not in docs] == []
 

@@ -199,6 +199,7 @@ class Approval(Struct, frozen=True, kw_only=True):
     state: ApprovalState = ApprovalState.POSTING
     requested_by: str | None = None
     opened_at: datetime | None = None
+    escalated_at: datetime | None = None
     expires_at: datetime | None = None
     decided_at: datetime | None = None
     decided_by: tuple[str, ...] = ()

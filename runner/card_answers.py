@@ -1,0 +1,132 @@
+"""What people answered under a card: counted, reminded of, and taken to the next people."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from datetime import timedelta
+
+import msgspec
+
+from connectors.model import Account, CardReading, Clock
+from runner import card_text
+from runner.approvals import settle
+from runner.card_calls import CardCalls
+from runner.config import Config
+from runner.electing import approvers_of, escalates_at
+from runner.journal import Journal, Tx, approvals, cases
+from runner.journal.records import Approval, ApprovalState, Vote
+from runner.votes import Electorate, tally, votes_of
+
+QUICK = timedelta(seconds=5)
+"""Nobody reads a card in less."""
+
+
+class CardAnswers:
+    """Judges one reading of a card, and says in its thread what follows."""
+
+    def __init__(self, journal: Journal, config: Config, calls: CardCalls, clock: Clock) -> None:
+        self._journal = journal
+        self._config = config
+        self._calls = calls
+        self._clock = clock
+
+    def called(self) -> tuple[str, ...]:
+        """The accounts that a card calls."""
+        return self._accounts(self._config.approvals.mention)
+
+    def _accounts(self, names: Sequence[str]) -> tuple[str, ...]:
+        people = [self._config.people[name] for name in names]
+        return tuple(person.slack for person in people if person.slack is not None)
+
+    def count(self, approval: Approval, reading: CardReading) -> bool:
+        electorate = self._electorate(approval, reading)
+        votes = votes_of(approval, reading.answers, electorate, self._clock.now())
+        voted = msgspec.structs.replace(approval, votes=votes)
+        outcome = tally(voted, votes)
+        if outcome is not None:
+            with self._journal.write() as tx:
+                _note_quick(tx, settle(tx, voted, outcome))
+        elif votes != approval.votes:
+            with self._journal.write() as tx:
+                approvals.save(tx, voted)
+                tx.entry("votes_seen", {"approval": approval.id}, votes)
+        self._answer(approval, votes)
+        if outcome is None:
+            self._remind(approval)
+            self._escalate(approval)
+            self.tell_notes(approval)
+        return outcome is not None and outcome.state is ApprovalState.APPROVED
+
+    def _electorate(self, approval: Approval, reading: CardReading) -> Electorate:
+        """Look up, live, each account that answered and could be an approver's."""
+        with self._journal.read() as tx:
+            affected = cases.users_of(tx, approval.case_id)
+        for item in approval.items:
+            affected.update(item.device.users)
+        people = self._config.people
+        known = {person.slack for person in people.values()}
+        accounts: dict[str, Account | None] = {}
+        for answer in reading.answers:
+            if answer.account in known and answer.account not in accounts:
+                accounts[answer.account] = self._calls.account(answer.account)
+        return Electorate(
+            people=people,
+            approvers=approvers_of(self._config.approvals, approval),
+            accounts=accounts,
+            affected_users=frozenset(affected),
+            requested_by=approval.requested_by,
+        )
+
+    def _answer(self, approval: Approval, votes: Sequence[Vote]) -> None:
+        """Tell those whose answer does not count, each once for each reason."""
+        for vote in votes:
+            if vote.why_not is None or vote.withdrawn:
+                continue
+            text = f":{vote.choice}: does not count: {vote.why_not}."
+            told = hashlib.sha256(f"{vote.account}:{vote.choice}:{vote.why_not}".encode())
+            self._calls.reply(approval, f"uncounted.{told.hexdigest()[:12]}", text, (vote.account,))
+
+    def _remind(self, approval: Approval) -> None:
+        """Once, when half the time has gone."""
+        if approval.expires_at is None:
+            return
+        left = approval.expires_at - self._clock.now()
+        if left <= timedelta(seconds=approval.expires_s / 2):
+            text = card_text.reminder(approval)
+            self._calls.reply(approval, "remind", text, self.called())
+
+    def _escalate(self, approval: Approval) -> None:
+        """Call the next people, once; from then on they may answer, too."""
+        policy = self._config.approvals
+        due = escalates_at(policy, approval)
+        if due is None or self._clock.now() < due:
+            return
+        if approval.escalated_at is None:
+            with self._journal.write() as tx:
+                current = approvals.read(tx, approval.id)
+                now = tx.clock.now()
+                approvals.save(tx, msgspec.structs.replace(current, escalated_at=now))
+                refs = {"case": approval.case_id, "approval": approval.id}
+                tx.entry("question_escalated", refs, {"to": policy.escalate_to})
+        names = ", ".join(policy.escalate_to)
+        text = f"Not decided yet: {names} may answer now, too."
+        self._calls.reply(approval, "escalate", text, self._accounts(policy.escalate_to))
+
+    def tell_notes(self, approval: Approval) -> None:
+        for place, note in enumerate(approval.notes):
+            self._calls.reply(approval, f"note.{place}", note)
+
+
+def _note_quick(tx: Tx, settled: Approval) -> None:
+    if settled.state is not ApprovalState.APPROVED or not settled.items:
+        return
+    if settled.opened_at is None or settled.decided_at is None:
+        return
+    if settled.decided_at - settled.opened_at >= QUICK:
+        return
+    by = ", ".join(settled.decided_by)
+    text = f"Approved by {by} less than 5 seconds after the card was posted: was it read?"
+    approvals.add_note(tx, settled.id, text)
+    refs = {"case": settled.case_id, "approval": settled.id}
+    tx.entry("question_approved_quickly", refs, {"by": settled.decided_by})
