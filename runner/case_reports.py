@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from connectors.base import Tickets, action_of
-from connectors.errors import ConnectorError
+from connectors.base import Chat, Tickets, action_of
+from connectors.errors import ConnectorError, NotFound
 from connectors.model import TicketRef
-from runner import report
+from runner import report, wording
 from runner.config import Config, Mode
 from runner.context import Call, Carry, StepFailed, Suspended
 from runner.effects import Effects
-from runner.evidence import case_files
+from runner.evidence import case_files, state_sha256
 from runner.journal import Journal, cases, runs
-from runner.journal.records import LIVE, Case
+from runner.journal.records import LIVE, Case, StepResult, StepStatus
 from runner.roles import Roles
 
 log = logging.getLogger(__name__)
@@ -44,9 +44,12 @@ class CaseReports:
         self._effects = effects
         self._carry = carry
         self.trouble = trouble
+        self._gone: set[str] = set()
 
     def report_cases(self) -> None:
         """Tell each ticket what changed since it was last told; one comment for all of it."""
+        while self._gone:
+            self.trouble.pop(self._gone.pop(), None)
         with self._journal.read() as tx:
             waiting = cases.unreported(tx)
         for case in waiting:
@@ -56,20 +59,28 @@ class CaseReports:
 
     def _keep_up(self, case: Case) -> None:
         try:
-            self._report(case)
+            self._report_or_tell(case)
         except Suspended:
             return
         except (ConnectorError, StepFailed) as fault:
             self.trouble[case.id] = str(fault)
             log.warning("ticket case=%s not kept up: %s", case.id, fault)
         else:
-            self.trouble.pop(case.id, None)
+            if case.id not in self._gone:
+                self.trouble.pop(case.id, None)
+
+    def _report_or_tell(self, case: Case) -> None:
+        try:
+            self._report(case)
+        except (ConnectorError, StepFailed):
+            if case.ticket is None or not self._is_gone(case.ticket):
+                raise
+            self._tell_gone(case, case.ticket)
 
     def _report(self, case: Case) -> None:
         with self._journal.read() as tx:
             is_over = all(run.status not in LIVE for run in runs.of_case(tx, case.id))
             document = report.case_document(tx, case, self._config.mode)
-            files = case_files(tx, case) if is_over and case.ticket else {}
         if case.ticket is None:
             if is_over:
                 self._set_reported(case)
@@ -84,20 +95,85 @@ class CaseReports:
             lambda: tickets.comment_ticket(ticket, key, document),
             lambda: tickets.find_comment(ticket, key) or None,
         )
-        for name, content in files.items():
-            self._attach(case, ticket, name, content)
+        if is_over:
+            self._attach_evidence(case, ticket)
         self._set_reported(case)
 
-    def _attach(self, case: Case, ticket: TicketRef, name: str, content: bytes) -> None:
-        """One file of the evidence, once when the case's runs have ended."""
+    # -- evidence ----------------------------------------------------------------------------------
+
+    def _attach_evidence(self, case: Case, ticket: TicketRef) -> None:
+        """The evidence when the runs have ended, and once more for each state that came later. What
+        is in doubt comes first: no intent is overtaken by the next state."""
+        with self._journal.read() as tx:
+            state = state_sha256(tx, case)[:16]
+            sent = [_Sent(step) for step in runs.steps_of(tx, _scope(case)) if _is_attach(step)]
+            edition = _edition(sent, state)
+            files = case_files(tx, case, edition)
+            doubts = [(one, case_files(tx, case, one.edition)) for one in sent if one.is_open]
+        for doubt, its_files in doubts:
+            # A graph whose hunts were erased since cannot be sent again.
+            if doubt.name in its_files:
+                self._attach(case, ticket, doubt.key, doubt.name, its_files[doubt.name])
+        for name, content in files.items():
+            self._attach(case, ticket, f"attach.{edition}.{state}.{name}", name, content)
+
+    def _attach(self, case: Case, ticket: TicketRef, key: str, name: str, content: bytes) -> None:
         tickets = self._roles.tickets
         self._perform(
             case,
-            f"attach.{name}",
+            key,
             "attach_file",
             lambda: tickets.attach_file(ticket, name, content),
             lambda: tickets.find_attachment(ticket, name) or None,
         )
+
+    # -- a ticket that is gone ---------------------------------------------------------------------
+
+    def _is_gone(self, ticket: TicketRef) -> bool:
+        """Only the ticket's own record says so: a refused comment may have another reason."""
+        try:
+            self._roles.tickets.read_ticket(ticket)
+        except NotFound:
+            return True
+        except ConnectorError as fault:
+            log.warning("ticket=%s cannot be read: %s", ticket.key, fault)
+        return False
+
+    def _tell_gone(self, case: Case, ticket: TicketRef) -> None:
+        """Say in the channel, once a ticket, that it tells no more; no other is opened, for people
+        may have had their reasons. Should it come back, the case's next news are told there."""
+        text = (
+            f"Ticket {ticket.key} of this case was deleted, or may no longer be seen by Stockade."
+            f" What happens to the case is told by `stockade show {case.id}`."
+        )
+        log.warning("ticket=%s of case=%s is gone or hidden", ticket.key, case.id)
+        self._gone.add(case.id)
+        self.trouble[case.id] = text
+        if self._roles.has("chat"):
+            self._post_gone(case, ticket, text)
+        with self._journal.write() as tx:
+            tx.entry("ticket_gone", {"case": case.id}, ticket)
+            cases.set_reported(tx, case.id, case.revision)
+
+    def _post_gone(self, case: Case, ticket: TicketRef, text: str) -> None:
+        chat = self._roles.chat
+        action = action_of(Chat.post_message)
+        key = hashlib.sha256(f"{case.id}:gone:{ticket.id}".encode()).hexdigest()[:24]
+        body = wording.message_document(text, case.id, self._config.mode)
+        call = Call(
+            name="post_message",
+            send=lambda _elapsed_s: chat.post_message(key, body),
+            action=action,
+            look=lambda: chat.find_message(key),
+            settle_s=self._roles.settle_s("chat", action),
+            again_s=86400.0,
+        )
+        try:
+            self._effects.perform(_scope(case), f"gone.{ticket.id}", call, self._config.mode)
+        except StepFailed as fault:
+            self.trouble[case.id] = f"{text} The channel could not be told: {fault}"
+
+    # -- rows --------------------------------------------------------------------------------------
 
     def _set_reported(self, case: Case) -> None:
         with self._journal.write() as tx:
@@ -121,4 +197,34 @@ class CaseReports:
             again_s=86400.0,
         )
         # A ticket that was opened is kept up, whatever the mode is by then.
-        self._effects.perform(f"case:{case.id}", key, call, Mode.ACT)
+        self._effects.perform(_scope(case), key, call, Mode.ACT)
+
+
+def _scope(case: Case) -> str:
+    return f"case:{case.id}"
+
+
+def _is_attach(step: StepResult) -> bool:
+    return step.key.startswith("attach.")
+
+
+class _Sent:
+    """One file that was meant to be attached, as its intent names it:
+    `attach.<edition>.<state>.<name>`; in journals of before, `attach.<name>`, the first edition."""
+
+    def __init__(self, step: StepResult) -> None:
+        self.key = step.key
+        self.is_open = step.status in (StepStatus.INTENDED, StepStatus.PENDING)
+        edition, _, rest = step.key.removeprefix("attach.").partition(".")
+        is_numbered = edition.isdecimal()
+        self.edition = int(edition) if is_numbered else 1
+        self.state, _, name = rest.partition(".")
+        self.name = name if is_numbered else step.key.removeprefix("attach.")
+
+
+def _edition(sent: Sequence[_Sent], state: str) -> int:
+    """Which edition of the evidence tells this state: the one that already did, or the next."""
+    for one in sent:
+        if one.state == state:
+            return one.edition
+    return 1 + max((one.edition for one in sent), default=0)

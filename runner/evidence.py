@@ -5,6 +5,9 @@ It leaves the house with the ticket, so passwords in command lines are masked.
 
 from __future__ import annotations
 
+import hashlib
+from typing import Any
+
 import msgspec
 
 from runner.case_graph import graph_files, graph_of
@@ -13,8 +16,11 @@ from runner.journal.records import Case
 from runner.masking import mask_all
 
 
-def case_files(tx: Tx, case: Case) -> dict[str, bytes]:
-    """What is attached to a ticket, by name: the evidence, and the graph where there is one."""
+def case_files(tx: Tx, case: Case, edition: int = 1) -> dict[str, bytes]:
+    """What is attached to a ticket, by name: the evidence, and the graph where there is one. A
+    later edition is the evidence alone, under a name that says which."""
+    if edition > 1:
+        return {f"evidence-{case.id}-revision-{edition}.json": evidence_file(tx, case)}
     files = {f"evidence-{case.id}.json": evidence_file(tx, case)}
     graph = graph_of(tx, case)
     if graph is not None and graph.edges:
@@ -36,3 +42,16 @@ def evidence_file(tx: Tx, case: Case) -> bytes:
     }
     plain = mask_all(msgspec.to_builtins(content))
     return msgspec.json.format(msgspec.json.encode(plain), indent=2)
+
+
+def state_sha256(tx: Tx, case: Case) -> str:
+    """The hash of what a reader of the evidence acts upon. Repeats of the hit, links to other cases
+    and times do not change it: they would fill the ticket with files that say the same."""
+    state: dict[str, Any] = {
+        "assessment": case.assessment,
+        "verdict": case.verdict,
+        "undo": case.undo,
+        "runs": [(run.id, run.status) for run in runs.of_case(tx, case.id)],
+        "ledger": [(row.subject, row.state, row.drift) for row in ledger.of_case(tx, case.id)],
+    }
+    return hashlib.sha256(msgspec.json.encode(state, order="sorted")).hexdigest()

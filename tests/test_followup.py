@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from connectors.emulators.scenario import device_id
-from runner.journal.records import Approval, LedgerState, RunStatus
+from runner.journal import runs
+from runner.journal.records import Approval, LedgerState, RunStatus, StepStatus
 from tests.world import World, running_world
 from tests.world_settings import HOST, RESPONDER_B, malicious
 
@@ -195,6 +196,100 @@ def test_ticket_when_the_runs_have_ended_then_the_evidence_is_attached_once(worl
     assert names == [f"evidence-{world.case().id}.json"]
     content = world.jira.file(issue["fields"]["attachment"][0]["id"])
     assert malicious().replace('"', '\\"').encode() in content
+
+
+def attached(world: World) -> list[str]:
+    (issue,) = world.jira.all_issues()
+    return [attachment["filename"] for attachment in issue["fields"]["attachment"]]
+
+
+def test_evidence_when_the_state_changes_later_then_attached_once_more_with_its_revision(
+    world: World,
+) -> None:
+    drifted(world)
+    world.ticks(3, every_s=900)
+    first = f"evidence-{world.case().id}"
+    assert attached(world) == [f"{first}.json", f"{first}-revision-2.json"]
+    (issue,) = world.jira.all_issues()
+    content = world.jira.file(issue["fields"]["attachment"][1]["id"])
+    assert json.loads(content)["ledger"][0]["drift"]
+
+
+def test_evidence_when_only_another_case_is_linked_then_not_attached_again(world: World) -> None:
+    isolated(world)
+    first = world.case()
+    revision = first.revision
+    world.hit(cmdline=malicious(HOST, 2))
+    world.ticks(3, every_s=60)
+    linked = next(case for case in world.cases() if case.id == first.id)
+    assert linked.revision > revision
+    issue = next(one for one in world.jira.all_issues() if one["key"] == "SEC-1")
+    names = [one["filename"] for one in issue["fields"]["attachment"]]
+    assert names == [f"evidence-{first.id}.json"]
+
+
+def test_evidence_when_the_later_answer_is_lost_then_found_under_its_name(world: World) -> None:
+    isolated(world)
+    world.jira.misbehave(method="POST", path="*/attachments", lose_answer=True)
+    world.falcon.set_device(HOST, status="normal")
+    world.ticks(5, every_s=900)
+    first = f"evidence-{world.case().id}"
+    assert attached(world) == [f"{first}.json", f"{first}-revision-2.json"]
+
+
+def test_evidence_when_the_state_changes_while_the_first_is_in_doubt_then_both_are_settled(
+    world: World,
+) -> None:
+    world.jira.misbehave(method="POST", path="*/attachments", lose_answer=True)
+    isolated(world)
+    world.falcon.set_device(HOST, status="normal")
+    world.ticks(4, every_s=900)
+    first = f"evidence-{world.case().id}"
+    assert attached(world) == [f"{first}.json", f"{first}-revision-2.json"]
+    scope = f"case:{world.case().id}"
+    with world.journal.read() as tx:
+        steps = runs.steps_of(tx, scope)
+    assert {step.status for step in steps if "attach" in step.key} == {StepStatus.SUCCEEDED}
+
+
+# -- a ticket that is gone -------------------------------------------------------------------------
+
+
+def told_gone(world: World) -> int:
+    return sum(
+        "was deleted, or may no longer be seen" in str(one) for one in world.slack.messages()
+    )
+
+
+def test_ticket_when_deleted_then_told_once_and_no_other_is_opened(world: World) -> None:
+    isolated(world)
+    world.jira.delete_issue("SEC-1")
+    world.falcon.set_device(HOST, status="normal")
+    ticks = world.ticks(4, every_s=900)
+    world.falcon.set_device(HOST, status="contained")
+    ticks += world.ticks(4, every_s=900)
+    assert told_gone(world) == 1
+    assert world.jira.all_issues() == []
+    assert any("SEC-1" in error for tick in ticks for error in tick.errors)
+    assert not any("SEC-1" in error for error in ticks[-1].errors)
+
+
+def test_ticket_when_the_chat_loses_the_word_of_it_then_it_stands_once(world: World) -> None:
+    isolated(world)
+    world.jira.delete_issue("SEC-1")
+    world.slack.misbehave(path="*chat.postMessage", lose_answer=True, times=2)
+    world.falcon.set_device(HOST, status="normal")
+    world.ticks(6, every_s=900)
+    assert told_gone(world) == 1
+
+
+def test_ticket_when_only_the_comment_is_refused_then_not_called_gone(world: World) -> None:
+    isolated(world)
+    world.jira.misbehave(method="POST", path="*/comment", status=404, body="{}", times=None)
+    world.falcon.set_device(HOST, status="normal")
+    ticks = world.ticks(3, every_s=900)
+    assert told_gone(world) == 0
+    assert any("404" in error for error in ticks[-1].errors)
 
 
 def test_ticket_when_the_answer_to_create_is_lost_then_adopted(world: World) -> None:

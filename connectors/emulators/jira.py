@@ -75,6 +75,11 @@ class Jira(Site):
         with self.lock:
             return [self._shown(issue, None) for issue in self._issues]
 
+    def delete_issue(self, key: str) -> None:
+        """Somebody deletes the issue, or hides it from our account: both are a 404."""
+        with self.lock:
+            self._issues.remove(self._issue(key))
+
     def file(self, attachment_id: str) -> bytes:
         """The content of an attachment."""
         with self.lock:
