@@ -274,6 +274,33 @@ def test_ticket_when_deleted_then_told_once_and_no_other_is_opened(world: World)
     assert not any("SEC-1" in error for error in ticks[-1].errors)
 
 
+def comments(world: World) -> str:
+    (issue,) = world.jira.all_issues()
+    return json.dumps(issue["fields"]["comment"])
+
+
+def test_ticket_when_it_can_be_seen_again_then_the_next_news_are_told_there(world: World) -> None:
+    isolated(world)
+    issue = world.jira.delete_issue("SEC-1")
+    world.falcon.set_device(HOST, status="normal")
+    world.ticks(2, every_s=900)
+    world.jira.show_issue(issue)
+    assert "DRIFT" not in comments(world)
+    world.hit(cmdline=malicious(HOST, 2))
+    world.tick()
+    (issue, _other) = world.jira.all_issues()
+    assert "DRIFT" in json.dumps(issue["fields"]["comment"])
+
+
+def test_ticket_when_moved_to_another_project_then_still_told(world: World) -> None:
+    isolated(world)
+    world.jira.rename_issue("SEC-1", "OPS-7")
+    world.falcon.set_device(HOST, status="normal")
+    world.ticks(2, every_s=900)
+    assert "DRIFT" in comments(world)
+    assert told_gone(world) == 0
+
+
 def test_ticket_when_the_chat_loses_the_word_of_it_then_it_stands_once(world: World) -> None:
     isolated(world)
     world.jira.delete_issue("SEC-1")

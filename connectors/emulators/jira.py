@@ -75,10 +75,23 @@ class Jira(Site):
         with self.lock:
             return [self._shown(issue, None) for issue in self._issues]
 
-    def delete_issue(self, key: str) -> None:
-        """Somebody deletes the issue, or hides it from our account: both are a 404."""
+    def delete_issue(self, key: str) -> JsonObject:
+        """Somebody deletes the issue, or hides it from our account: both are a 404. Gives what
+        `show_issue` takes."""
         with self.lock:
-            self._issues.remove(self._issue(key))
+            issue = self._issue(key)
+            self._issues.remove(issue)
+            return issue
+
+    def show_issue(self, issue: JsonObject) -> None:
+        """A hidden issue can be seen again."""
+        with self.lock:
+            self._issues.append(issue)
+
+    def rename_issue(self, key: str, new_key: str) -> None:
+        """Somebody moves the issue to another project: it keeps its id."""
+        with self.lock:
+            self._issue(key)["key"] = new_key
 
     def file(self, attachment_id: str) -> bytes:
         """The content of an attachment."""
