@@ -19,7 +19,7 @@ from runner.config import Config, SearchConfig
 from runner.exported import NotRead, exported_rows
 from runner.masking import mask_secrets
 from runner.past import STOPPED, Past, Slice, slices
-from runner.replaying import Replayed, Version, differences, replay, spooled
+from runner.replaying import Replayed, Version, differences, replay, spooled, unended
 from runner.replaying_text import (
     differences_data,
     differences_text,
@@ -68,6 +68,10 @@ class Rehearsal:
                 return result
             text = f"{result.text}\nGo on with: stockade rehearse --resume {folder}"
             return Result(code=result.code, data={**result.data, "resume": str(folder)}, text=text)
+        except KeyboardInterrupt:
+            is_kept = self._arguments.command == "rehearse"
+            more = f"\nGo on with: stockade rehearse --resume {folder}" if is_kept else ""
+            return Result(code=130, data=None, text=f"PARTIAL: stopped; nothing was done{more}")
         except (_Wrong, NotRead) as wrong:
             is_kept = False
             return Result(code=2, data={"error": str(wrong)}, text=str(wrong))
@@ -137,7 +141,8 @@ class Rehearsal:
 
     def _told(self, played: list[Replayed], versions: list[Version]) -> Result:
         first = played[0]
-        gaps = [*self._gaps, *(one.fault for one in played if one.fault)]
+        faults = [one.fault for one in played if one.fault]
+        gaps = [*self._gaps, *faults, *(said for one in played for said in unended(one))]
         text = replayed_text(first, self._arguments.assume, gaps)
         data = replayed_data(first, gaps)
         is_whole = all(one.is_whole for one in played) and not gaps
@@ -202,7 +207,15 @@ class Rehearsal:
                 rows.append,
                 partial(self._keep, spool, search, rows),
             )
-            done = past.search_windows(search.saved_search, windows)
+            try:
+                done = past.search_windows(search.saved_search, windows)
+            except KeyboardInterrupt:
+                # Between two slices: what no slice covers was not answered.
+                self._is_stopped = True
+                known = [one for one in spool.slices if one.search == name]
+                left = _uncovered(start, end, known)
+                self._gaps += [f"{name}, {stretch(*one)}: {STOPPED}" for one in left]
+                continue
             for one in done:
                 if one.unknown is not None:
                     self._gaps.append(f"{name}, {stretch(one.start, one.end)}: {one.unknown}")

@@ -39,6 +39,17 @@ class Replayed(Struct, frozen=True, kw_only=True):
         return not self.unplayed and self.fault is None and not self.is_stopped
 
 
+def unended(found: Replayed) -> list[str]:
+    """Hits that were not played, and each case that did not come to its end, a sentence each: what
+    they would have led to is unknown."""
+    unplayed = [f"{found.unplayed} hit(s) were not played"] if found.unplayed else []
+    return unplayed + [
+        f"{case.at:%Y-%m-%d %H:%M} {case.host or '(no host)'}: the run {case.state}: {case.result}"
+        for case in found.cases
+        if case.state != "succeeded"
+    ]
+
+
 class Version(Struct, frozen=True, kw_only=True):
     """One version to be played: its name for people, and playbooks that replace configured ones."""
 
@@ -69,11 +80,10 @@ def replay(
 ) -> Replayed:
     """Play every hit of the spool in a new folder. `clock` is the real one, for what is waited
     for at products; `tell` gets how many of how many are played."""
-    hits = spool.in_order()
-    first = next(hits, None)
-    if first is None:
+    if not len(spool):
         return Replayed(cases=(), hits=0)
-    start = datetime.fromtimestamp(first.at, UTC) if first.at else clock.now()
+    first_at = spool.first_at()
+    start = datetime.fromtimestamp(first_at, UTC) if first_at else clock.now()
     stage = _stage(
         folder, config, roles, clock, PlayClock(start), version.bundles, says, with_hunts=with_hunts
     )

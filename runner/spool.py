@@ -74,6 +74,10 @@ class Spool:
         self._file.write(encoded)
         self._end += len(encoded)
 
+    def first_at(self) -> float:
+        """The earliest time that any hit tells; 0 when none does."""
+        return min((at for at in self._times if at), default=0.0)
+
     def keep(self) -> None:
         self._file.flush()
 
