@@ -138,6 +138,7 @@ def _play(
     tell: Callable[[int, int], None],
 ) -> tuple[int, str | None, bool]:
     """How many hits were played; why not all; and whether somebody stopped it."""
+    configured = {one.playbook for one in config.searches.values()}
     done = 0
     try:
         for hit in spool.in_order():
@@ -146,8 +147,8 @@ def _play(
             stage.settle(moment)
             stage.clock.go_to(moment)
             search = config.searches[hit.search]
-            if len(version.bundles) == 1:
-                (name,) = version.bundles
+            # One that no search is configured with stands for whatever is.
+            for name in version.bundles.keys() - configured:
                 search = msgspec.structs.replace(search, playbook=name)
             stage.admit(search, hit.row, config.roles.get("siem", "siem"))
             done += 1
