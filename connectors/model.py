@@ -116,7 +116,8 @@ class Observable(Struct, frozen=True, kw_only=True):
 
 class Assessment(Struct, frozen=True, kw_only=True):
     """The machine's judgement of one alert. `is_corroborated`: an event of the same process shows
-    what it did. `suppression`: by which entry of the suppressions file it was made benign."""
+    what it did. `suppression`: by which entry of the suppressions file it was made benign.
+    `not_searched`: what could not be looked at around the process, a sentence each."""
 
     assessment: AssessmentKind
     score: int
@@ -125,6 +126,7 @@ class Assessment(Struct, frozen=True, kw_only=True):
     indicators: tuple[Observable, ...] = ()
     is_corroborated: bool = False
     suppression: str | None = None
+    not_searched: tuple[str, ...] = ()
 
 
 class DeviceKind(StrEnum):

@@ -13,7 +13,6 @@ import msgspec
 
 from connectors.base import ROLES, Effect
 from connectors.model import (
-    Assessment,
     AssessmentKind,
     EventQuery,
 )
@@ -29,9 +28,8 @@ from runner.origin_hunt import hunt_origin
 from runner.plan import Plan
 from runner.scoping import devices_of, limit_of
 from runner.spread_hunt import hunt_spread
-from runner.suppressing import suppress_in_case
 from runner.telling import comment_ticket, create_ticket, post_message
-from runner.wmic import assess
+from runner.triage import assess_wmic
 from runner.work import Work, read
 
 RANK = {
@@ -64,21 +62,7 @@ async def act(work: Work) -> Any:
     return await ACTIONS[spec.name](work)
 
 
-# -- triage ----------------------------------------------------------------------------------------
-
-
-async def assess_wmic(work: Work) -> Any:
-    """Judge the alert, and keep the judgement with the case."""
-
-    def send(_elapsed_s: float) -> Assessment:
-        judged = assess(work.ctx.alert)
-        with work.bench.journal.write() as tx:
-            case = cases.read(tx, work.ctx.run.case_id)
-            judged = suppress_in_case(tx, work.bench.config, case, work.ctx.alert, judged)
-            cases.save(tx, msgspec.structs.replace(case, assessment=judged))
-        return judged
-
-    return await read(work, "assess", send)
+# -- devices ---------------------------------------------------------------------------------------
 
 
 def rank_of_case(journal: Journal, case_id: str) -> int:
@@ -87,9 +71,6 @@ def rank_of_case(journal: Journal, case_id: str) -> int:
         case = cases.find(tx, case_id)
     judged = case.assessment if case is not None else None
     return RANK[judged.assessment if judged is not None else AssessmentKind.UNKNOWN]
-
-
-# -- devices ---------------------------------------------------------------------------------------
 
 
 async def find_host(work: Work) -> Any:

@@ -72,15 +72,17 @@ CATALOGUE: dict[str, ActionSpec] = {
     for spec in (
         ActionSpec(
             name="wmic.assess",
-            about="Judge a wmic command line by the value of its format switch.",
+            about="Judge a wmic command line by the value of its format switch, and by what events "
+            "show of its process.",
             effect=Effect.INVESTIGATE,
-            inputs={"alert": _ALERT},
+            inputs={"alert": _ALERT, "around": Input(type=ValueType.TEXT, required=False)},
             outputs={
                 "assessment": ValueType.TEXT,
                 "score": ValueType.NUMBER,
                 "summary": ValueType.TEXT,
                 "reasons": ValueType.LIST,
                 "indicators": ValueType.LIST,
+                "is_corroborated": ValueType.BOOLEAN,
             },
             words={"assessment": tuple(kind.value for kind in AssessmentKind)},
         ),

@@ -22,6 +22,8 @@ OWNER_NEAR = timedelta(hours=1)
 BEFORE = timedelta(seconds=60)
 AFTER = timedelta(minutes=15)
 """How long after the alert what it started elsewhere is looked for."""
+SETTLED = timedelta(days=1)
+"""What began less than this ago is no habit."""
 RPC_PORT = "135"
 
 EVENT_FIELDS = (
@@ -124,6 +126,34 @@ def whole(query: EventQuery) -> EventQuery:
     )
 
 
+# -- triage ----------------------------------------------------------------------------------------
+
+
+def around_query(alert: Alert, hunts: Hunts) -> EventQuery | str:
+    """All events of the alert's process, and the starts of its children."""
+    if alert.occurred_at is None or alert.process_guid is None:
+        return "not searched: the alert's process is not known, so what it did is not"
+    guid = alert.process_guid.strip("{}").casefold()
+    fields = (*_names("process_guid", hunts, "ProcessGuid"), "ParentProcessGuid")
+    own = _equals(fields, (f"{{{guid}}}", guid))
+    host = _host(alert.host, hunts) if alert.host else ()
+    times = (alert.occurred_at - BEFORE, alert.occurred_at + AFTER)
+    return _sysmon(hunts, times, (), *host, own)
+
+
+def recurrence_query(alert: Alert, hunts: Hunts) -> EventQuery | str:
+    """The same command line, until a day before the alert: an attack that goes from host to host
+    must not look like a habit."""
+    if alert.occurred_at is None or not alert.cmdline:
+        return "not searched: the alert names no time or no command line, so its habit is not known"
+    times = (
+        alert.occurred_at - timedelta(seconds=hunts.lookback_s) - SETTLED,
+        alert.occurred_at - SETTLED,
+    )
+    same = _equals(_names("cmdline", hunts, *DEFAULT_FIELDS["cmdline"]), (alert.cmdline,))
+    return _sysmon(hunts, times, ("1",), same)
+
+
 # -- origin ----------------------------------------------------------------------------------------
 
 
@@ -214,10 +244,10 @@ def logon_queries(
 
 
 def seen_query(hosts: Sequence[str], at: datetime, hunts: Hunts) -> EventQuery | str:
-    """Whether Sysmon saw these hosts at all around the alert."""
+    """All that Sysmon saw on these hosts around the alert."""
     fields = _names("host", hunts, *DEFAULT_FIELDS["host"])
     channel = Term(fields=("source", "Channel"), operator=Operator.CONTAINS, values=("Sysmon",))
-    return _sysmon(hunts, (at - BEFORE, at + AFTER), (), _equals(fields, hosts), channel)
+    return _sysmon(hunts, (at - AFTER, at + AFTER), (), _equals(fields, hosts), channel)
 
 
 def own_query(guid: str, at: datetime, hunts: Hunts) -> EventQuery | str:

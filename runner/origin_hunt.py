@@ -6,13 +6,12 @@ from typing import Any
 
 import msgspec
 
-from connectors.model import EventQuery
 from runner.effects import plain
-from runner.hunt_queries import ask_queries, whole
-from runner.hunts import event_of, event_query
+from runner.hunt_queries import ask_queries
 from runner.scoping import (
     Lead,
     Searches,
+    behind,
     joined_targets,
     known_places,
     lead,
@@ -47,17 +46,11 @@ async def hunt_origin(work: Work) -> Any:
 
 async def _start(work: Work, searches: Searches) -> Start | None:
     """The alert's process, by the event behind it when that can be read."""
-    alert, hunts = work.ctx.alert, work.bench.config.hunts
-    asked = await read(work, "query", lambda _s: event_query(alert, hunts))
-    event = None
-    if asked is not None:
-        found = await searches.read(whole(msgspec.convert(asked, EventQuery)), "the alert's event")
-        event = event_of(alert, found, hunts)
-    told = event or alert
+    told = await behind(work, searches)
     if told.host is None or told.occurred_at is None:
         return None
-    guid = (told.process_guid or alert.process_guid or "").strip("{}").casefold()
-    return Start(host=told.host, at=told.occurred_at, guid=guid or None, cmdline=alert.cmdline)
+    guid = (told.process_guid or "").strip("{}").casefold()
+    return Start(host=told.host, at=told.occurred_at, guid=guid or None, cmdline=told.cmdline)
 
 
 async def _way_back(work: Work, searches: Searches, start: Start, known: dict[str, str]) -> Trace:

@@ -189,7 +189,7 @@ def _spread_blocks(steps: Sequence[tuple[Run, list[StepResult]]]) -> list[Block]
 
 
 def _unchecked_blocks(steps: Sequence[tuple[Run, list[StepResult]]]) -> list[Block]:
-    hunts = [*_values(steps, "#origin"), *_values(steps, "#result")]
+    hunts = [*_values(steps, "#assess"), *_values(steps, "#origin"), *_values(steps, "#result")]
     gaps = dict.fromkeys(str(gap) for hunt in hunts for gap in hunt.get("not_searched", []))
     failed = [
         f"{step.key}: {step.error.text}" for _, found in steps for step in found if step.error

@@ -19,8 +19,8 @@ from connectors.errors import AuthFailed, Rejected
 from connectors.model import Alert, Device, EventQuery, Row
 from runner.context import StepFailed, Target
 from runner.hostname import is_same_host
-from runner.hunt_queries import raw_events
-from runner.hunts import SEARCH_S, Found, row_alert, search
+from runner.hunt_queries import raw_events, whole
+from runner.hunts import SEARCH_S, Found, event_of, event_query, row_alert, search
 from runner.identity import MOST_CANDIDATES, prove
 from runner.roles import Roles
 from runner.wmic import Event, Places, read_events
@@ -102,6 +102,27 @@ class Searches:
         raw = raw_events(self.rows, self._work.bench.config.hunts)
         unique = {msgspec.json.encode(row): row for row in raw}
         return read_events(unique.values()).events
+
+
+async def behind(work: Work, searches: Searches) -> Alert:
+    """The alert as the event behind it tells it: its own host and process, where the row named
+    those of a collector or none. Without that event, the alert as it came."""
+    alert, hunts = work.ctx.alert, work.bench.config.hunts
+    asked = await read(work, "query", lambda _s: event_query(alert, hunts))
+    if asked is None:
+        return alert
+    found = await searches.read(whole(msgspec.convert(asked, EventQuery)), "the alert's event")
+    event = event_of(alert, found, hunts)
+    if event is None:
+        return alert
+    return msgspec.structs.replace(
+        alert,
+        host=event.host or alert.host,
+        occurred_at=event.occurred_at or alert.occurred_at,
+        process_guid=event.process_guid or alert.process_guid,
+        user=event.user or alert.user,
+        addresses=tuple(dict.fromkeys((*alert.addresses, *event.addresses))),
+    )
 
 
 # -- what the EDR knows ----------------------------------------------------------------------------

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+from connectors.document import shorten, visible
 from connectors.model import Alert, Device, EventQuery, Observable
 from runner.context import Target
 from runner.effects import plain
 from runner.hostname import is_same_host
 from runner.hunt_queries import (
+    AFTER,
     deed_queries,
     logon_queries,
     own_query,
+    raw_events,
     seen_query,
     trace_queries,
     whole,
@@ -26,6 +30,7 @@ from runner.scoping import (
     Lead,
     Searches,
     addresses_of,
+    behind,
     is_own,
     joined_targets,
     known_places,
@@ -34,11 +39,25 @@ from runner.scoping import (
     usable,
     without_siem,
 )
-from runner.wmic import ACTED, Confidence, How, Seed, Spread, is_selective, parse, spread_of
+from runner.wmic import (
+    ACTED,
+    Confidence,
+    How,
+    Seed,
+    Spread,
+    blind_spots,
+    is_selective,
+    parse,
+    read_events,
+    spread_of,
+)
 from runner.wmic import Found as Finding
 from runner.work import Work, read, taken
 
-MOST_SEARCHES = 12
+MOST_SEARCHES = 14
+MOST_WATCHED = 20
+"""Of how many hosts it is asked whether Sysmon sees them."""
+STILL_COMING = timedelta(minutes=2)
 
 
 class _Scope(Struct, frozen=True, kw_only=True):
@@ -53,16 +72,17 @@ class _Scope(Struct, frozen=True, kw_only=True):
 
 async def hunt_spread(work: Work) -> Any:
     """Look for the same on other hosts and for what was started there, and for their devices."""
-    alert, hunts = work.ctx.alert, work.bench.config.hunts
+    hunts = work.bench.config.hunts
     indicators = taken(work, "indicators", tuple[Observable, ...])
     taken(work, "sources", tuple[Target, ...])
     sources = list(work.inputs.get("sources") or [])
-    nodes = _nodes(alert)
     why_not = without_siem(work)
     if why_not is not None:
         return await read(work, "result", lambda _s: _result(_Scope(), [], sources, [why_not], []))
-    asked = await read(work, "query", lambda _s: spread_query(indicators, hunts, work.ctx.now()))
     searches = Searches(work, MOST_SEARCHES)
+    alert = await behind(work, searches)
+    nodes = _nodes(alert, searches)
+    asked = await read(work, "same", lambda _s: spread_query(indicators, hunts, work.ctx.now()))
     same = Found()
     gaps: list[str] = []
     if not isinstance(asked, str):
@@ -74,33 +94,42 @@ async def hunt_spread(work: Work) -> Any:
     elif not nodes:
         gaps.append("no address was looked for: the command line names none")
     known = _with_sources(await known_places(work), sources)
-    await _read_around(work, searches, indicators, nodes, known)
+    await _read_around(work, searches, alert, indicators, known)
     seed = _seed(alert, indicators, nodes, sources)
 
     def conclude(_elapsed_s: float) -> Any:
-        scope = _scope(work, searches, same, known, seed)
+        scope = _scope(work, alert, searches, same, known, seed)
         return plain(msgspec.structs.replace(scope, has_address=not isinstance(asked, str)))
 
     scope = msgspec.convert(await read(work, "found", conclude), _Scope)
     targets = await targets_of(work, scope.leads)
+    await _look_for_silence(work, searches, alert, (*nodes, *(str(h["host"]) for h in scope.hosts)))
     gaps = [*searches.gaps, *gaps, *scope.gaps, *([known.gap] if known.gap else [])]
     blind = [*searches.blind, *scope.spread.gaps]
     return await read(work, "result", lambda _s: _result(scope, targets, sources, gaps, blind))
 
 
-def _nodes(alert: Alert) -> tuple[str, ...]:
-    return parse(alert.cmdline).nodes if alert.cmdline else ()
+def _nodes(alert: Alert, searches: Searches) -> tuple[str, ...]:
+    """The machines that the line names. A list of them may stand in a file on the host."""
+    command = parse(alert.cmdline or "")
+    if command.node_file:
+        where = visible(shorten(command.node_file, 100))
+        searches.gaps.append(
+            f"incomplete: the machines that the line asks stand in a file, {where}; only those on "
+            "which something was seen to start are known"
+        )
+    return command.nodes
 
 
 async def _read_around(
     work: Work,
     searches: Searches,
+    alert: Alert,
     indicators: tuple[Observable, ...],
-    nodes: tuple[str, ...],
     known: Known,
 ) -> None:
     """The other searches, one after the other: what met the same, and what followed the alert."""
-    alert, hunts = work.ctx.alert, work.bench.config.hunts
+    hunts = work.bench.config.hunts
     began = await read(work, "now", lambda _s: plain(work.ctx.now()))
     now = alert.occurred_at or msgspec.convert(began, type(work.ctx.now()))
     for query in trace_queries(indicators, hunts, now):
@@ -122,11 +151,25 @@ async def _read_around(
     addresses = await read(work, "addresses", own)
     for query in logon_queries(alert, at, addresses, hunts):
         await searches.read(query, "logons from the host")
-    if nodes:
-        seen = await searches.read(seen_query(nodes, at, hunts), "whether the targets are seen")
-        if seen.gap is None and not seen.rows:
-            names = ", ".join(nodes[:5])
-            searches.blind.append(f"no Sysmon event of {names} in the window: blind there")
+
+
+async def _look_for_silence(
+    work: Work, searches: Searches, alert: Alert, others: tuple[str, ...]
+) -> None:
+    """Name each host concerned of which Sysmon said nothing around the alert. Where not all of its
+    events could be read, only that it said anything is known."""
+    at = alert.occurred_at
+    hosts = list(dict.fromkeys(host for host in (alert.host, *others) if host))[:MOST_WATCHED]
+    if at is None or not hosts:
+        return
+    query = seen_query(hosts, at, work.bench.config.hunts)
+    found = await searches.read(query, "whether Sysmon sees the hosts")
+    events = read_events(raw_events(found.rows, work.bench.config.hunts)).events
+    began = await read(work, "began", lambda _s: plain(work.ctx.now()))
+    # What happened in the last minutes may not be in the SIEM yet.
+    until = min(at + AFTER, msgspec.convert(began, datetime) - STILL_COMING)
+    if found.gap is None:
+        searches.gaps += blind_spots(events, hosts, at - AFTER, max(at, until))
 
 
 # -- what it comes to ------------------------------------------------------------------------------
@@ -163,8 +206,9 @@ def _with_sources(known: Known, sources: list[Any]) -> Known:
     return msgspec.structs.replace(known, addresses={**theirs, **known.addresses})
 
 
-def _scope(work: Work, searches: Searches, same: Found, known: Known, seed: Seed) -> _Scope:
-    alert = work.ctx.alert
+def _scope(
+    work: Work, alert: Alert, searches: Searches, same: Found, known: Known, seed: Seed
+) -> _Scope:
     found = spread_of(seed, searches.events(), known.addresses, known.fleet_size)
     events = elsewhere(alert, same, work.bench.config.hunts)
     gaps: list[str] = []

@@ -11,6 +11,7 @@ from connectors.model import Alert, Assessment
 from runner.config import Mode
 from runner.journal.records import Case, LedgerState
 from runner.masking import mask_secrets
+from runner.wmic import START
 
 CMDLINE_SHOWN = 1500
 PRACTICE = "PRACTICE: "
@@ -72,7 +73,8 @@ def assessment_blocks(judged: Assessment | None) -> list[Block]:
     """The judgement with its reasons, for and against."""
     if judged is None:
         return [Paragraph(text="Assessment: none yet.")]
-    said = f"Assessment: {judged.assessment}, score {judged.score} of 100."
+    score = f"score {judged.score} of 100 (each line begins at {START})"
+    said = f"Assessment: {judged.assessment}, {score}."
     # Most often the summary is the gravest reason, word for word; once is enough.
     if all(reason.text != judged.summary for reason in judged.reasons):
         said = f"{said} {judged.summary}"

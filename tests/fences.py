@@ -111,6 +111,7 @@ ROOMS: tuple[tuple[int, str], ...] = (
     (7, "runner/report.py"),
     (7, "runner/routing.py"),
     (7, "runner/scoping.py"),
+    (7, "runner/triage.py"),
     (7, "runner/spread_hunt.py"),
     (8, "runner/engine.py"),
     (8, "runner/asking.py"),

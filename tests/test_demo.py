@@ -206,6 +206,14 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self._fd, text.encode())
 
+    def interrupt(self) -> None:
+        """Ctrl-C, as often as a person would: one that comes in the moment between a prompt and its
+        reading is only seen with the next."""
+        for _ in range(10):
+            self.process.send_signal(signal.SIGINT)
+            if select.select([self._fd], [], [], 2)[0]:
+                return
+
     def end(self) -> int:
         return self.process.wait(30)
 
@@ -252,7 +260,7 @@ def test_demo_when_interrupted_then_it_says_that_nothing_is_lost_and_the_next_go
 ) -> None:
     terminal.wait_for(PROMPT)
     if how == "Ctrl-C":
-        terminal.process.send_signal(signal.SIGINT)
+        terminal.interrupt()
     else:
         terminal.type("\x04")
     terminal.wait_for("everything that was done is in the journal")

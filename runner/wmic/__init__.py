@@ -19,12 +19,13 @@ from runner.wmic.places import Confidence, Places
 from runner.wmic.shape import Shape, shape_of
 from runner.wmic.spread import is_selective, spread_of
 from runner.wmic.starter import full_path, is_forgeable, starter_of
-from runner.wmic.weighing import LEAST
+from runner.wmic.weighing import LEAST, START
 from runner.wmic.words import ascii_lower
 
 __all__ = [
     "ACTED",
     "LEAST",
+    "START",
     "Ask",
     "Command",
     "Confidence",

@@ -10,6 +10,7 @@ import re
 from connectors.model import AssessmentKind
 from runner.masking import shown
 from runner.wmic.command import Command, Subject, Verb
+from runner.wmic.events import base_name
 from runner.wmic.parser import DASHES
 from runner.wmic.weighing import Contribution, Finding
 
@@ -56,6 +57,10 @@ def _without_format(command: Command, cmdline: str) -> Finding:
     if not command.is_wmic and command.subject is Subject.NONE:
         text = "The line does not start wmic, so there is nothing to judge."
         return Finding(kind=AssessmentKind.UNKNOWN, text=text)
+    if _is_another_program(command):
+        other = shown(command.program)
+        text = f"The line starts another program than wmic, which is not judged: {other}."
+        return Finding(kind=AssessmentKind.UNKNOWN, text=text)
     if command.subject is Subject.NONE and "?" not in command.switches:
         text = "The line has no format switch and no command: wmic was to read it from elsewhere."
         return Finding(kind=AssessmentKind.UNKNOWN, text=text)
@@ -71,6 +76,11 @@ def _without_format(command: Command, cmdline: str) -> Finding:
         return Finding(kind=AssessmentKind.UNKNOWN, text=text)
     text = "The line has no format switch, so it names no stylesheet; it only reads."
     return Finding(kind=AssessmentKind.BENIGN, text=text)
+
+
+def _is_another_program(command: Command) -> bool:
+    is_program = base_name(command.program).endswith(".exe")
+    return is_program and not command.is_wmic and not command.is_inside_shell
 
 
 def _change(command: Command) -> Finding:
