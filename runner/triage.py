@@ -32,7 +32,8 @@ comes the second, and last."""
 WHAT_IT_DID = "what the process did"
 NOT_SEEN = "not seen: even the start of the process is missing, so what it did is not known"
 AROUND = ("never", "when_open", "always")
-"""When events are searched for: `when_open` for a line that is neither harmless nor an attack."""
+"""When events are searched for: `when_open` for a line that is neither harmless nor an attack, at
+once and without waiting; `always` looks once more where nothing is there yet."""
 
 
 async def assess_wmic(work: Work) -> Any:
@@ -46,7 +47,7 @@ async def assess_wmic(work: Work) -> Any:
     gaps: tuple[str, ...] = ()
     is_open = assess(alert).assessment in (AssessmentKind.UNKNOWN, AssessmentKind.SUSPICIOUS)
     if around == "always" or (around == "when_open" and is_open):
-        context, gaps = await _surroundings(work)
+        context, gaps = await _surroundings(work, looks=2 if around == "always" else 1)
 
     def send(_elapsed_s: float) -> Assessment:
         judged = replace(assess(alert, context), not_searched=gaps)
@@ -59,25 +60,25 @@ async def assess_wmic(work: Work) -> Any:
     return await read(work, "assess", send)
 
 
-async def _surroundings(work: Work) -> tuple[TriageContext | None, tuple[str, ...]]:
+async def _surroundings(work: Work, looks: int) -> tuple[TriageContext | None, tuple[str, ...]]:
     """What events say of the alert's process, and what was not seen, a sentence each."""
     why_not = without_siem(work)
     if why_not is not None:
         return None, (f"{why_not} ({WHAT_IT_DID})",)
     searches = Searches(work, MOST_SEARCHES)
-    alert, context = await _deeds(work, searches)
+    alert, context = await _deeds(work, searches, looks)
     hunts = work.bench.config.hunts
     found = await searches.read(recurrence_query(alert, hunts), "how often the command runs")
     context = _with_frequency(context, alert, found, hunts)
     return context, tuple(dict.fromkeys((*searches.gaps, *searches.blind)))
 
 
-async def _deeds(work: Work, searches: Searches) -> tuple[Alert, TriageContext]:
-    """The alert as its event tells it, and what its process did; looked for twice when not even
-    its start is there yet."""
+async def _deeds(work: Work, searches: Searches, looks: int) -> tuple[Alert, TriageContext]:
+    """The alert as its event tells it, and what its process did; looked for once more when nothing
+    is there yet."""
     hunts = work.bench.config.hunts
     alert, context = work.ctx.alert, TriageContext()
-    for look in range(2):
+    for look in range(1, looks + 1):
         alert = await behind(work, searches)
         query = around_query(alert, hunts)
         found = Found() if isinstance(query, str) else await searches.read(query, WHAT_IT_DID)
@@ -85,7 +86,7 @@ async def _deeds(work: Work, searches: Searches) -> tuple[Alert, TriageContext]:
         is_fresh = _age_s(work, alert) < FRESH_S
         if searches.gaps or _has_deeds(context) or (context.was_searched and not is_fresh):
             break
-        if look == 0:
+        if look < looks:
             await work.ctx.sleep(f"{work.path}#later", LOOK_AGAIN_S)
     if searches.gaps:
         # What was seen counts; that more was not seen means nothing.

@@ -276,6 +276,7 @@ def test_card_when_all_is_told_then_closed_and_read_no_more(world: World) -> Non
     world.yes(question)
     world.ticks(2, every_s=10)
     assert world.again(question).closed
+    world.ticks(2, every_s=60)
     world.sent.clear()
     world.ticks(2, every_s=60)
     assert [line for line in world.sent if "/api/" in line] == []

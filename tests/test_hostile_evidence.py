@@ -212,8 +212,10 @@ steps:
     with: {alert: "{{ alert }}"}
   - id: say
     do: chat.post_message
-    with: {text: "{{ alert.cmdline }} by {{ alert.user }}: {{ triage.summary }}"}
-  - stop: {reason: "{{ alert.cmdline }}"}
+    with:
+      text: >-
+        {{ alert.cmdline | default('-') }} by {{ alert.user | default('-') }}: {{ triage.summary }}
+  - stop: {reason: "{{ alert.cmdline | default('-') }}"}
 """
 
 
@@ -354,7 +356,7 @@ def skeleton(spl: str) -> str:
     bare = re.sub(r'"(?:\\.|[^"\\])*"', '""', spl)
     bare = re.sub(r"\((?:[\w.]+=\"\"|\"\"=\"\"| OR )+\)", "()", bare)
     bare = re.sub(r"lower\('[\w.]+'\)=lower\(\"\"\)", "", bare)
-    bare = re.sub(r"\| where( OR| AND|[()\s])*\|", "| where |", bare)
+    bare = re.sub(r"(\| where( OR| AND|[()\s])*)+\|", "| where |", bare)
     bare = re.sub(r"\(\)( AND \(\))+", "() AND ()", bare)
     bare = re.sub(r"head \d+", "head 0", bare)
     return re.sub(r"\| fields .*", "| fields", bare)

@@ -22,7 +22,7 @@ from tests.test_suppressions import AGENT, ENTRY, LINE
 from tests.world import World, running_world
 
 USER = r"CORP\svc-inventory"
-STARTED = {"ParentCommandLine": f'"{AGENT}" -nightly'}
+STARTED = {"ParentCommandLine": f'"{AGENT}" -nightly', "ParentImage": AGENT}
 
 
 @pytest.fixture
