@@ -145,13 +145,15 @@ def _lease_h(work: Work) -> float | None:
 
 def _quorum(work: Work) -> int:
     """How many must agree. Who started it by hand and is nobody's login in the configuration might
-    be any of the approvers: then a second one is needed, where there is one."""
+    be anybody who may answer, now or later: then a second one is needed, where there is one."""
     asked = work.step.approval_quorum or 1
     approvals = work.bench.config.approvals
     by = work.ctx.run.requested_by
     if by is None or by in work.bench.config.people:
         return asked
-    return max(asked, min(2, len(approvals.approvers)))
+    tiers = (name for tier in approvals.tiers.values() for name in tier.approvers)
+    answering = {*approvals.approvers, *approvals.escalate_to, *tiers}
+    return max(asked, min(2, len(answering)))
 
 
 ACTIONS: dict[str, Callable[[Work], Awaitable[Any]]] = {

@@ -137,3 +137,27 @@ def test_yes_when_it_came_at_once_then_the_thread_and_the_journal_say_so(
         assert world.contains() == [HOST]
         told = [text for text in world.thread(question) if "was it read?" in text]
         assert len(told) == is_quick
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"escalate_to": ["responder-b"]},
+        {"tiers": {"workstation": {"approvers": ["responder-a", "responder-b"]}}},
+    ],
+)
+def test_release_when_started_by_nobody_we_know_then_a_second_yes_whoever_may_answer_later(
+    tmp_path: Path, more: dict[str, object]
+) -> None:
+    """Whoever typed the command may be any of those who answer, the next people among them."""
+    with running_world(tmp_path, {"approvals": {"approvers": ["responder-a"], **more}}) as world:
+        world.yes(asked(world))
+        world.ticks(2, every_s=60)
+        assert world.contains() == [HOST]
+        assert world.release(HOST, actor="stranger").code == 0
+        world.tick()
+        question = world.question(ApprovalState.OPEN)
+        assert question.quorum == 2
+        world.yes(question)
+        world.ticks(2, every_s=60)
+        assert world.lifts() == []
