@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from connectors.model import DeviceKind
+from runner.wmic.delivery import Delivery
 from runner.wmic.events import Event, Source
 from runner.wmic.findings import Found, How, NotSelective, Skipped, Spread
 from runner.wmic.origin import Hop, Trace
@@ -190,7 +191,11 @@ def _patient_zero(trace: Trace, spread: Spread) -> Candidate | None:
     if not trace.hops:
         return None
     last = trace.hops[-1]
-    reasons = [f"{last.delivered.delivery}: {last.delivered.why}"]
+    told = last.delivered
+    is_known = told.delivery is not Delivery.UNKNOWN
+    reasons = [
+        f"{told.delivery}: {told.why}" if is_known else f"nothing leads further ({told.why})"
+    ]
     if len(trace.hops) > 1:
         names = " ← ".join(hop.host for hop in trace.hops)
         reasons.insert(0, f"the way back from the alert ends there ({names})")
