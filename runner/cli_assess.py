@@ -19,6 +19,7 @@ from runner.masking import mask_all, mask_secrets
 from runner.result import Result
 from runner.terminal import text_of
 from runner.wmic import assess
+from runner.wording import score_text
 
 MOST_BYTES = 1_048_576
 """How long one line of the file may be: an endless one would fill the memory."""
@@ -130,7 +131,7 @@ def _object(line_id: object, judged: Assessment) -> dict[str, Any]:
 def _text(line: str, judged: Assessment) -> str:
     reasons = tuple(f"{reason.weight:+d} {reason.text}" for reason in judged.reasons)
     found = tuple(f"{seen.type} {mask_secrets(seen.value)}" for seen in judged.indicators)
-    said = f"Assessment: {judged.assessment}, score {judged.score} of 100."
+    said = f"Assessment: {judged.assessment}, {score_text(judged)}."
     blocks: list[Block] = [
         Code(text=mask_secrets(line)),
         Paragraph(text=said),

@@ -69,12 +69,19 @@ def facts_table(case: Case, alert: Alert) -> Table:
     return Table(header=("fact", "value"), rows=tuple(rows))
 
 
+def score_text(judged: Assessment) -> str:
+    """The score so that a reader can add it up: where each line begins, and the bound that was met
+    where the reasons come to another sum."""
+    total = START + sum(reason.weight for reason in judged.reasons)
+    held = "" if total == judged.score else f"; the sum, {total}, is held to this"
+    return f"score {judged.score} of 100 (each line begins at {START}{held})"
+
+
 def assessment_blocks(judged: Assessment | None) -> list[Block]:
     """The judgement with its reasons, for and against."""
     if judged is None:
         return [Paragraph(text="Assessment: none yet.")]
-    score = f"score {judged.score} of 100 (each line begins at {START})"
-    said = f"Assessment: {judged.assessment}, {score}."
+    said = f"Assessment: {judged.assessment}, {score_text(judged)}."
     # Most often the summary is the gravest reason, word for word; once is enough.
     if all(reason.text != judged.summary for reason in judged.reasons):
         said = f"{said} {judged.summary}"

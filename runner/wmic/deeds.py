@@ -10,7 +10,6 @@ import re
 from connectors.model import AssessmentKind
 from runner.masking import shown
 from runner.wmic.command import Command, Subject, Verb
-from runner.wmic.events import base_name
 from runner.wmic.parser import DASHES
 from runner.wmic.weighing import Contribution, Finding
 
@@ -33,7 +32,8 @@ _REMOTE_VALUE = re.compile(r":\s*(?:[a-z][a-z0-9+.-]{1,31}:[\\/]{2}|\\\\(?!\.))"
 def deeds_of(command: Command, cmdline: str) -> list[Finding]:
     """What the line changes; when it names no stylesheet, also that it only reads, or that it
     cannot be read."""
-    found = [] if command.is_query else [_change(command)]
+    is_other = _is_another_program(command)
+    found = [] if command.is_query or is_other else [_change(command)]
     # Beside a format switch that is read, only another switch counts: text holds addresses too.
     parts = [p for p in command.unread if not command.formats or p[:1] in DASHES]
     remote = next((part for part in parts if _REMOTE_VALUE.search(part)), None)
@@ -54,12 +54,11 @@ def _unread_change(command: Command, cmdline: str) -> list[Finding]:
 
 
 def _without_format(command: Command, cmdline: str) -> Finding:
-    if not command.is_wmic and command.subject is Subject.NONE:
-        text = "The line does not start wmic, so there is nothing to judge."
-        return Finding(kind=AssessmentKind.UNKNOWN, text=text)
     if _is_another_program(command):
-        other = shown(command.program)
-        text = f"The line starts another program than wmic, which is not judged: {other}."
+        text = "The line does not start wmic, so there is nothing to judge."
+        if command.program:
+            other = shown(command.program)
+            text = f"The line starts another program than wmic, which is not judged: {other}."
         return Finding(kind=AssessmentKind.UNKNOWN, text=text)
     if command.subject is Subject.NONE and "?" not in command.switches:
         text = "The line has no format switch and no command: wmic was to read it from elsewhere."
@@ -79,11 +78,23 @@ def _without_format(command: Command, cmdline: str) -> Finding:
 
 
 def _is_another_program(command: Command) -> bool:
-    is_program = base_name(command.program).endswith(".exe")
-    return is_program and not command.is_wmic and not command.is_inside_shell
+    """Neither wmic nor a line that could be a renamed copy's: those hold a format or a deed that
+    only wmic's grammar has."""
+    is_wmic = command.is_wmic or command.is_inside_shell or bool(command.formats)
+    return not is_wmic and _deed(command) is None
 
 
 def _change(command: Command) -> Finding:
+    deed = _deed(command)
+    if deed is not None:
+        return deed
+    what = f"{command.verb} {command.method}" if command.verb is Verb.CALL else command.method
+    text = f"The line changes something ({shown(what or command.verb)}); that is not judged here."
+    return Finding(kind=AssessmentKind.UNKNOWN, text=text)
+
+
+def _deed(command: Command) -> Finding | None:
+    """A change that is known to be grave; None for any other."""
     name = command.name.removeprefix("win32_")
     if command.verb is Verb.CALL and (name, command.method) == ("process", "create"):
         return _start(command)
@@ -93,9 +104,7 @@ def _change(command: Command) -> Finding:
         return _grave("The line makes a WMI subscription, which runs a program at an event.")
     if command.verb is Verb.CALL and name == "msft_mppreference":
         return _grave("The line changes what Windows Defender looks at.")
-    what = f"{command.verb} {command.method}" if command.verb is Verb.CALL else command.method
-    text = f"The line changes something ({shown(what or command.verb)}); that is not judged here."
-    return Finding(kind=AssessmentKind.UNKNOWN, text=text)
+    return None
 
 
 def _grave(text: str) -> Finding:

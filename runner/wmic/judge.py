@@ -84,12 +84,11 @@ def _assess(cmdline: str | None, context: TriageContext, event: str | None) -> A
     worst = findings[0]
     by_line = [item for found in findings for item in _weighed(found, worst, event)]
     around = weigh(context, command)
-    score = score_of(worst.kind, [*by_line, *around])
+    # The same thing said twice counts once, so that the reasons shown add up to the score.
+    counted = tuple(dict.fromkeys([*by_line, *around]))
+    score = score_of(worst.kind, counted)
     kind = kind_of(score)
-    reasons = [
-        Reason(text=item.text, weight=item.weight, event=item.event)
-        for item in dict.fromkeys([*by_line, *around])
-    ]
+    reasons = [Reason(text=item.text, weight=item.weight, event=item.event) for item in counted]
     gravest = around[0] if around and around[0].weight > 0 else None
     is_raised = gravest is not None and ORDER.index(kind) > ORDER.index(worst.kind)
     return Assessment(
