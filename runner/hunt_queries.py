@@ -250,11 +250,12 @@ def seen_query(hosts: Sequence[str], at: datetime, hunts: Hunts) -> EventQuery |
     return _sysmon(hunts, (at - AFTER, at + AFTER), (), _equals(fields, hosts), channel)
 
 
-def own_query(guid: str, at: datetime, hunts: Hunts) -> EventQuery | str:
-    """Everything that the alert's process did."""
-    fields = _names("process_guid", hunts, "ProcessGuid")
-    own = _equals(fields, (f"{{{guid}}}", guid))
-    return _sysmon(hunts, (at - BEFORE, at + AFTER), (), own)
+def hash_query(hashes: Sequence[Observable], hunts: Hunts, now: datetime) -> EventQuery | str:
+    """The same program or module, by its hash, started or loaded anywhere."""
+    times = (now - timedelta(seconds=hunts.lookback_s), now + timedelta(hours=1))
+    values = tuple(one.value for one in hashes)
+    same = Term(fields=("Hashes",), operator=Operator.CONTAINS, values=values)
+    return _sysmon(hunts, times, ("1", "7"), same)
 
 
 # -- one query -------------------------------------------------------------------------------------

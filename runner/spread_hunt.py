@@ -15,9 +15,10 @@ from runner.effects import plain
 from runner.hostname import is_same_host
 from runner.hunt_queries import (
     AFTER,
+    around_query,
     deed_queries,
+    hash_query,
     logon_queries,
-    own_query,
     raw_events,
     seen_query,
     trace_queries,
@@ -46,6 +47,7 @@ from runner.wmic import (
     Seed,
     Spread,
     blind_spots,
+    dropped,
     is_selective,
     parse,
     read_events,
@@ -57,6 +59,11 @@ from runner.work import Work, read, taken
 MOST_SEARCHES = 14
 MOST_WATCHED = 20
 """Of how many hosts it is asked whether Sysmon sees them."""
+SAME_HASH = "met the same hash"
+SAME_ADDRESS = "the same address was used"
+SAME_PROGRAM = "the same program was seen"
+BY_WMI = (How.REMOTE_START, How.SUBSCRIPTION)
+STARTED = "something was started by WMI"
 STILL_COMING = timedelta(minutes=2)
 
 
@@ -94,8 +101,8 @@ async def hunt_spread(work: Work) -> Any:
     elif not nodes:
         gaps.append("no address was looked for: the command line names none")
     known = _with_sources(await known_places(work), sources)
-    await _read_around(work, searches, alert, indicators, known)
-    seed = _seed(alert, indicators, nodes, sources)
+    left = await _read_around(work, searches, alert, indicators, known)
+    seed = _seed(alert, (*indicators, *left), nodes, sources)
 
     def conclude(_elapsed_s: float) -> Any:
         scope = _scope(work, alert, searches, same, known, seed)
@@ -127,8 +134,9 @@ async def _read_around(
     alert: Alert,
     indicators: tuple[Observable, ...],
     known: Known,
-) -> None:
-    """The other searches, one after the other: what met the same, and what followed the alert."""
+) -> tuple[Observable, ...]:
+    """The other searches, one after the other: what met the same, and what followed the alert.
+    Gives what the process left behind, by hash, which counts as an indicator from then on."""
     hunts = work.bench.config.hunts
     began = await read(work, "now", lambda _s: plain(work.ctx.now()))
     now = alert.occurred_at or msgspec.convert(began, type(work.ctx.now()))
@@ -137,10 +145,11 @@ async def _read_around(
     at = alert.occurred_at
     if at is None:
         searches.blind.append("not searched: the alert has no time, so what followed is not known")
-        return
-    if alert.process_guid:
-        guid = alert.process_guid.strip("{}").casefold()
-        await searches.read(own_query(guid, at, hunts), "what the process did")
+        return ()
+    await searches.read(around_query(alert, hunts), "what the process did")
+    left = dropped(searches.events(), (alert.process_guid or "").strip("{}").casefold())
+    if left:
+        await searches.read(hash_query(left, hunts, now), "the same program elsewhere")
     for query in deed_queries(at, hunts):
         await searches.read(query, "what WMI started elsewhere")
 
@@ -151,6 +160,7 @@ async def _read_around(
     addresses = await read(work, "addresses", own)
     for query in logon_queries(alert, at, addresses, hunts):
         await searches.read(query, "logons from the host")
+    return left
 
 
 async def _look_for_silence(
@@ -253,7 +263,8 @@ def _further(found: Spread, events: list[Alert], own: str | None) -> list[Findin
     seen = [host for host in (own, *(event.host for event in events)) if host is not None]
     kept = []
     for one in found.found:
-        is_sure = one.how in ACTED and one.confidence is not Confidence.LOW
+        is_same_program = one.how is How.SAME_INDICATOR and one.what.endswith(SAME_HASH)
+        is_sure = is_same_program or (one.how in ACTED and one.confidence is not Confidence.LOW)
         if is_sure and not any(is_same_host(one.host, host) for host in seen):
             seen.append(one.host)
             kept.append(one)
@@ -297,16 +308,13 @@ def _said(scope: _Scope, gaps: list[str]) -> tuple[str, str]:
 
 
 def _named(scope: _Scope) -> str:
-    further = {
-        one.host for one in scope.spread.found if one.how in (How.REMOTE_START, How.SUBSCRIPTION)
-    }
-    started = [host for host in scope.hosts if host["host"] in further]
-    same = [host for host in scope.hosts if host["host"] not in further]
-    parts = []
-    if same:
-        names = ", ".join(str(host["host"]) for host in same[:5])
-        parts.append(f"the same address was used on {len(same)} other host(s): {names}")
-    if started:
-        names = ", ".join(str(host["host"]) for host in started[:5])
-        parts.append(f"something was started by WMI on {len(started)} other host(s): {names}")
-    return "; ".join(parts)
+    ran = {one.host for one in scope.spread.found if one.how in BY_WMI}
+    groups: dict[str, list[str]] = {one: [] for one in (SAME_ADDRESS, SAME_PROGRAM, STARTED)}
+    for host in scope.hosts:
+        same = SAME_PROGRAM if str(host["cmdline"]).endswith(SAME_HASH) else SAME_ADDRESS
+        groups[STARTED if host["host"] in ran else same].append(str(host["host"]))
+    return "; ".join(
+        f"{what} on {len(names)} other host(s): {', '.join(names[:5])}"
+        for what, names in groups.items()
+        if names
+    )

@@ -157,9 +157,14 @@ def world(tmp_path: Path) -> Iterator[World]:
         yield found
 
 
-def hunted(world: World, spoil: Callable[[World], None] | None = None, seconds: int = 400) -> str:
+def hunted(
+    world: World,
+    spoil: Callable[[World], None] | None = None,
+    seconds: int = 400,
+    cmdline: str = CMDLINE,
+) -> str:
     """The result of the first run after a hit, however long its hunt takes."""
-    event = raw_hit(1, "WS-1", CMDLINE)
+    event = raw_hit(1, "WS-1", cmdline)
     world.splunk.add_event(event, age_s=20, index_age_s=20)
     if spoil is not None:
         world.before.append(("POST /services/search/v2/jobs", lambda: spoil(world)))
@@ -257,3 +262,62 @@ def test_spread_when_splunk_comes_back_then_the_hunt_was_run(
     world: World, spoil: Callable[[World], None]
 ) -> None:
     assert hunted(world, spoil).startswith("none_found: ")
+
+
+# -- what a process left behind --------------------------------------------------------------------
+
+
+def dropped_by_it(world: World, host: str, image: str, **more: Any) -> None:
+    raw = {
+        "Channel": "Microsoft-Windows-Sysmon/Operational",
+        "EventID": 1,
+        "Hostname": host,
+        "User": r"EXAMPLE\user",
+        "Image": image,
+        "CommandLine": image,
+        "ProcessGuid": f"{{0000aaaa-0000-4000-8000-{len(host):012x}}}",
+        "Hashes": f"MD5={'b' * 32},SHA256={'a' * 64}",
+        **more,
+    }
+    world.splunk.add_event(raw, age_s=60, index_age_s=60)
+
+
+CHILD_OF_THE_ALERT = {"ParentProcessGuid": raw_hit(1, "WS-1")["ProcessGuid"]}
+
+
+def test_spread_when_what_it_started_runs_elsewhere_then_found_by_its_hash(world: World) -> None:
+    dropped_by_it(world, "WS-1", r"C:\Users\Public\a.exe", **CHILD_OF_THE_ALERT)
+    dropped_by_it(world, "WS-22", r"C:\Users\Public\other-name.exe")
+    assert hunted(world) == "found: the same program was seen on 1 other host(s): WS-22"
+
+
+@pytest.mark.parametrize(
+    ("image", "parent"),
+    [
+        (r"C:\Windows\System32\calc.exe", CHILD_OF_THE_ALERT),
+        (r"C:\Program Files\Example\a.exe", CHILD_OF_THE_ALERT),
+        (r"C:\Users\Public\a.exe", {"ParentProcessGuid": "{0000bbbb-0000-4000-8000-000000000001}"}),
+    ],
+)
+def test_spread_when_a_program_is_everywhere_or_not_its_own_then_its_hash_is_no_lead(
+    world: World, image: str, parent: dict[str, str]
+) -> None:
+    dropped_by_it(world, "WS-1", image, **parent)
+    dropped_by_it(world, "WS-22", image)
+    assert not hunted(world).startswith("found")
+
+
+# -- machines in a file, and hosts that say nothing ------------------------------------------------
+
+
+def test_spread_when_the_machines_stand_in_a_file_then_incomplete_and_said(world: World) -> None:
+    line = rf'wmic /node:@C:\lists\all.txt os get /format:"{URL}"'
+    result = hunted(world, cmdline=line)
+    assert result.startswith("incomplete: nothing found in what was searched; incomplete: the mach")
+    assert r"C:\lists\all.txt" in result
+
+
+def test_spread_when_a_named_machine_says_nothing_then_blind_there(world: World) -> None:
+    line = f'wmic /node:WS-77 os get /format:"{URL}"'
+    result = hunted(world, cmdline=line)
+    assert "WS-77: no Sysmon event in the window, so what ran there is not known" in result

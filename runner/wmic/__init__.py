@@ -11,6 +11,7 @@ from runner.wmic.events import Event
 from runner.wmic.findings import ACTED, Found, How, Seed, Spread
 from runner.wmic.grammar import parse
 from runner.wmic.graph import Graph, blind_spots, build_graph, graph_json
+from runner.wmic.indicators import dropped
 from runner.wmic.judge import assess, assess_line
 from runner.wmic.mermaid import mermaid_text
 from runner.wmic.origin import Ask, Hop, Start, Trace, Wanted, trace
@@ -54,6 +55,7 @@ __all__ = [
     "blind_spots",
     "build_graph",
     "context_of",
+    "dropped",
     "full_path",
     "graph_json",
     "is_forgeable",

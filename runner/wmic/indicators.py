@@ -7,7 +7,7 @@ whole, never as a part of another one.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from urllib.parse import unquote, urlsplit
 
@@ -107,3 +107,25 @@ def _is_seen(kind: str, value: str, event: Event) -> bool:
         case "hash", ImageLoaded():
             return value in event.hashes
     return False
+
+
+_WINDOWS_OWN = re.compile(r"[a-z]:\\(?:windows|program files(?: \(x86\))?)\\", re.IGNORECASE)
+MOST_DROPPED = 10
+
+
+def dropped(events: Iterable[Event], guid: str) -> tuple[Observable, ...]:
+    """The hashes of what a process started or loaded from where programs are not installed. What
+    lies under Windows or Program Files is on every machine and tells nothing."""
+    found: dict[str, None] = {}
+    for event in events if guid else ():
+        match event:
+            case Process(parent_guid=parent) if parent == guid:
+                path = event.image
+            case ImageLoaded(guid=own) if own == guid:
+                path = event.path
+            case _:
+                continue
+        if event.hashes and not _WINDOWS_OWN.match(path):
+            # Of the several hashes of one file the longest is the surest.
+            found[max(event.hashes, key=len)] = None
+    return tuple(Observable(type="hash", value=value) for value in found)[:MOST_DROPPED]
