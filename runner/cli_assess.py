@@ -18,8 +18,7 @@ from connectors.model import Alert, Assessment
 from runner.masking import mask_all, mask_secrets
 from runner.result import Result
 from runner.terminal import text_of
-from runner.wmic import assess
-from runner.wording import score_text
+from runner.wmic import assess, score_text
 
 MOST_BYTES = 1_048_576
 """How long one line of the file may be: an endless one would fill the memory."""

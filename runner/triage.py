@@ -27,10 +27,10 @@ from runner.work import Work, read
 MOST_SEARCHES = 5
 FRESH_S = 120.0
 LOOK_AGAIN_S = 30.0
-"""Sysmon's events of one process reach the SIEM at different times: so long after the first look
-comes the second, and last."""
+"""So long after a look that did not even find the start comes the second, and last."""
 WHAT_IT_DID = "what the process did"
 NOT_SEEN = "not seen: even the start of the process is missing, so what it did is not known"
+NOT_YET = "not seen yet: the start is so new that what the process did may still be on its way"
 AROUND = ("never", "when_open", "always")
 """When events are searched for: `when_open` for a line that is neither harmless nor an attack, at
 once and without waiting; `always` looks once more where nothing is there yet."""
@@ -74,8 +74,9 @@ async def _surroundings(work: Work, looks: int) -> tuple[TriageContext | None, t
 
 
 async def _deeds(work: Work, searches: Searches, looks: int) -> tuple[Alert, TriageContext]:
-    """The alert as its event tells it, and what its process did; looked for once more when nothing
-    is there yet."""
+    """The alert as its event tells it, and what its process did; looked for once more when not even
+    its start is there yet. Sysmon's events of one process come at different times: that nothing
+    followed a new start means nothing."""
     hunts = work.bench.config.hunts
     alert, context = work.ctx.alert, TriageContext()
     for look in range(1, looks + 1):
@@ -83,8 +84,7 @@ async def _deeds(work: Work, searches: Searches, looks: int) -> tuple[Alert, Tri
         query = around_query(alert, hunts)
         found = Found() if isinstance(query, str) else await searches.read(query, WHAT_IT_DID)
         context = context_of(raw_events(found.rows, hunts), alert)
-        is_fresh = _age_s(work, alert) < FRESH_S
-        if searches.gaps or _has_deeds(context) or (context.was_searched and not is_fresh):
+        if searches.gaps or context.was_searched:
             break
         if look < looks:
             await work.ctx.sleep(f"{work.path}#later", LOOK_AGAIN_S)
@@ -93,6 +93,9 @@ async def _deeds(work: Work, searches: Searches, looks: int) -> tuple[Alert, Tri
         context = replace(context, was_searched=False)
     elif not context.was_searched:
         searches.blind.append(NOT_SEEN)
+    elif _age_s(work, alert) < FRESH_S and not _has_deeds(context):
+        context = replace(context, was_searched=False)
+        searches.blind.append(NOT_YET)
     return alert, context
 
 

@@ -11,7 +11,7 @@ from connectors.model import Alert, Assessment
 from runner.config import Mode
 from runner.journal.records import Case, LedgerState
 from runner.masking import mask_secrets
-from runner.wmic import START
+from runner.wmic import score_text
 
 CMDLINE_SHOWN = 1500
 PRACTICE = "PRACTICE: "
@@ -67,14 +67,6 @@ def facts_table(case: Case, alert: Alert) -> Table:
         rows.append(("other cases on this host", ", ".join(case.linked)))
     rows += [("conflict", conflict) for conflict in alert.conflicts]
     return Table(header=("fact", "value"), rows=tuple(rows))
-
-
-def score_text(judged: Assessment) -> str:
-    """The score so that a reader can add it up: where each line begins, and the bound that was met
-    where the reasons come to another sum."""
-    total = START + sum(reason.weight for reason in judged.reasons)
-    held = "" if total == judged.score else f"; the sum, {total}, is held to this"
-    return f"score {judged.score} of 100 (each line begins at {START}{held})"
 
 
 def assessment_blocks(judged: Assessment | None) -> list[Block]:

@@ -83,7 +83,7 @@ def test_observe_when_hits_came_then_it_says_who_would_have_been_asked_and_why(
     assert period.hosts[0].case_id == observing.cases()[0].id
     text = said(observing)
     assert "would have asked 2 times, about 1 device. Nobody was asked" in text
-    assert "malicious, score 90: wmic loads its output stylesheet from the network" in text
+    assert "malicious, score 95: wmic loads its output stylesheet from the network" in text
     assert "would have opened 2 tickets" in text
 
 
@@ -313,7 +313,12 @@ def test_report_when_a_suppression_covered_hits_then_counted_under_its_id(tmp_pa
     with running_world(tmp_path, {"mode": "observe", "suppressions_file": "s.yaml"}) as world:
         entry = msgspec.structs.replace(ENTRY, search=SEARCH)
         (tmp_path / "s.yaml").write_text(text_of_entries([entry]))
-        world.hit(cmdline=LINE, user=ENTRY.account, ParentCommandLine=f'"{AGENT}" -nightly')
+        world.hit(
+            cmdline=LINE,
+            user=ENTRY.account,
+            ParentCommandLine=f'"{AGENT}" -nightly',
+            ParentImage=AGENT,
+        )
         world.tick()
         (search,) = period_of(world).searches
         assert search.suppressed == {ENTRY.id: 1}

@@ -130,7 +130,7 @@ def test_tick_when_splunk_and_slack_fail_then_each_is_said_and_the_rest_is_done(
         world.clock.advance(60)
         errors = world.tick().errors
         assert any(error.startswith("search wmic_format_hits: splunk: ") for error in errors)
-        assert any(question.id in error for error in errors)
+        assert any(error.startswith(f"question {question.code}: ") for error in errors)
         world.slack.behave()
         world.yes(question)
         world.clock.advance(60)

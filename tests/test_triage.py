@@ -15,11 +15,19 @@ from runner.config import Hunts
 from runner.hostname import normalise_host
 from runner.hunt_queries import around_query, recurrence_query
 from tests.world import World, running_world
-from tests.world_settings import HOST, SUSPICIOUS, malicious
+from tests.world_settings import HOST, SEARCH, SUSPICIOUS, malicious
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 GUID = "{00000000-0000-4000-8000-0000000000aa}"
 HUNTS = Hunts(index="main")
+LATE = """\
+playbook: late
+description: Judge with all that events say.
+steps:
+  - id: triage
+    do: wmic.assess
+    with: {alert: "{{ alert }}", around: always}
+"""
 
 
 @pytest.fixture
@@ -115,17 +123,28 @@ def test_benign_line_when_judged_then_no_search_is_made(world: World) -> None:
 # -- what is not seen ------------------------------------------------------------------------------
 
 
-def test_events_that_come_late_when_looked_for_again_then_they_count(world: World) -> None:
-    """The first look finds nothing: the index has the process's events half a minute later."""
+def test_events_that_come_late_when_looked_for_again_then_they_count(tmp_path: Path) -> None:
+    """The saved search has the hit half a minute before the index has the process's events."""
+    changes = {"mode": "observe", "searches": {SEARCH: {"playbook": "late"}}}
+    with running_world(tmp_path, changes, playbooks={"late": LATE}) as world:
+        hit(world, SUSPICIOUS)
+        for name in ("jscript", "scrrun"):
+            sysmon(world, 7, ImageLoaded=rf"C:\Windows\System32\{name}.dll")
+
+        def hide() -> None:
+            world.splunk.spoil_job(content={"resultCount": 0})
+
+        world.before.append(("POST /services/search/v2/jobs", hide))
+        world.tick(linger_s=10)
+        assert world.case().assessment is None
+        assert judged(world).assessment == "malicious"
+
+
+def test_start_that_is_new_when_nothing_followed_it_then_that_means_nothing(world: World) -> None:
     hit(world, SUSPICIOUS)
-    for name in ("jscript", "scrrun"):
-        image = rf"C:\Windows\System32\{name}.dll"
-        sysmon(world, 7, ImageLoaded=image, visible_in_s=20)
-    world.tick(linger_s=10)
-    first = world.case().assessment
-    assert first is not None
-    assert first.assessment == "suspicious"
-    assert judged(world).assessment == "malicious"
+    found = judged(world)
+    assert any("may still be on its way" in gap for gap in found.not_searched)
+    assert "nothing was logged" not in said(found)
 
 
 @pytest.mark.parametrize(

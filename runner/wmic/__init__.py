@@ -20,13 +20,12 @@ from runner.wmic.places import Confidence, Places
 from runner.wmic.shape import Shape, shape_of
 from runner.wmic.spread import is_selective, spread_of
 from runner.wmic.starter import full_path, is_forgeable, starter_of
-from runner.wmic.weighing import LEAST, START
+from runner.wmic.weighing import LEAST, score_text
 from runner.wmic.words import ascii_lower
 
 __all__ = [
     "ACTED",
     "LEAST",
-    "START",
     "Ask",
     "Command",
     "Confidence",
@@ -63,6 +62,7 @@ __all__ = [
     "mermaid_text",
     "parse",
     "read_events",
+    "score_text",
     "shape_of",
     "spread_of",
     "starter_of",

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from connectors.model import AssessmentKind, Observable
+from connectors.model import Assessment, AssessmentKind, Observable
 
 START = 40
 """The score of a line of which nothing is known."""
@@ -62,6 +62,14 @@ class Finding(Struct, frozen=True, kw_only=True):
 def kind_of(score: int) -> AssessmentKind:
     """The gravest assessment whose least score is reached."""
     return next(kind for kind in reversed(ORDER) if score >= LEAST[kind])
+
+
+def score_text(judged: Assessment) -> str:
+    """The score so that a reader can add it up: where each line begins, and the bound that was met
+    where the reasons come to another sum."""
+    total = START + sum(reason.weight for reason in judged.reasons)
+    held = "" if total == judged.score else f"; the sum, {total}, is held to this"
+    return f"score {judged.score} of 100 (each line begins at {START}{held})"
 
 
 def score_of(line: AssessmentKind, contributions: Iterable[Contribution]) -> int:
