@@ -308,8 +308,9 @@ def test_checks_when_nobody_waits_for_a_request_to_settle_then_they_complain(
     def trial(spot: tuple[str, str, int]) -> str:
         with crash_world(tmp_path / _name(spot), settle_s=0) as world:
             # Long enough that the next runner looks before that, on a busy machine, too.
-            assert die_in_flight(crew, world, spot, acts_after_s=4.0).was_killed
+            assert die_in_flight(crew, world, spot, acts_after_s=3.0).was_killed
             crew.send(world.order())
+            time.sleep(3.0)
             return "\n".join(violations(world))
 
     spots = [("jira", "*/rest/api/3/issue", 1), ("slack", POST, 1), ("falcon", CUT, 1)]
