@@ -6,14 +6,14 @@ instead of a query where it cannot be asked: that is a blind spot, never "nothin
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from connectors.model import Alert, EventQuery, Observable, Operator, Row, Term
+from connectors.model import Alert, EventQuery, Observable, Operator, Term
 from runner.alerts import DEFAULT_FIELDS
 from runner.config import Hunts
-from runner.hit_row import values_of
-from runner.wmic import Ask, RawEvent, Wanted
+from runner.hunt_fields import EVENT_FIELDS
+from runner.wmic import Ask, Wanted
 
 MOST_ROWS = 1000
 NEAR = timedelta(seconds=120)
@@ -25,105 +25,11 @@ AFTER = timedelta(minutes=15)
 SETTLED = timedelta(days=1)
 """What began less than this ago is no habit."""
 RPC_PORT = "135"
+AWAKE = ("1", "3", "5", "7", "11", "13", "15", "22")
+"""Sysmon's events that are read here: any of them shows that it watched."""
 
-EVENT_FIELDS = (
-    "_time",
-    "_cd",
-    "Channel",
-    "SourceName",
-    "source",
-    "sourcetype",
-    "EventCode",
-    "EventID",
-    "Computer",
-    "Hostname",
-    "dest",
-    "host",
-    "UtcTime",
-    "RecordNumber",
-    "EventRecordID",
-    "ProcessGuid",
-    "ProcessId",
-    "ParentProcessGuid",
-    "Image",
-    "ParentImage",
-    "CommandLine",
-    "ParentCommandLine",
-    "OriginalFileName",
-    "Hashes",
-    "User",
-    "LogonId",
-    "SourceIp",
-    "SourcePort",
-    "DestinationIp",
-    "DestinationPort",
-    "DestinationHostname",
-    "Initiated",
-    "QueryName",
-    "QueryResults",
-    "TargetFilename",
-    "ImageLoaded",
-    "Operation",
-    "Name",
-    "Consumer",
-    "Filter",
-    "LogonType",
-    "TargetUserName",
-    "TargetDomainName",
-    "TargetUserSid",
-    "TargetLogonId",
-    "SubjectUserName",
-    "SubjectDomainName",
-    "SubjectUserSid",
-    "SubjectLogonId",
-    "TargetServerName",
-    "TargetInfo",
-    "ProcessName",
-    "NewProcessName",
-    "ParentProcessName",
-    "NewProcessId",
-    "IpAddress",
-    "IpPort",
-    "WorkstationName",
-)
-"""What origin and spread read of an event."""
-_STANDARD = {
-    "host": "Computer",
-    "cmdline": "CommandLine",
-    "user": "User",
-    "process_guid": "ProcessGuid",
-    "parent": "ParentCommandLine",
-}
-"""What a fact of `hunts.fields` is called in an event as Windows wrote it."""
 NO_INDEX = "not searched: hunts.index is not configured"
 NO_SECURITY = "not searched: hunts.security_index is not configured, so logons are not seen"
-
-
-def raw_events(rows: Iterable[Row], hunts: Hunts) -> list[RawEvent]:
-    """Rows with the configured fields under the names that Windows gives them."""
-    return [_renamed(row, hunts) for row in rows]
-
-
-def _renamed(row: Row, hunts: Hunts) -> Row:
-    named: Row = {}
-    for meaning, standard in _STANDARD.items():
-        for field in hunts.fields.get(meaning, ()):
-            if values := values_of(row, field):
-                named.setdefault(standard, values[0])
-    return {**row, **named}
-
-
-def whole(query: EventQuery) -> EventQuery:
-    """The same query, with everything that origin and spread read of an event."""
-    fields = tuple(dict.fromkeys((*query.fields, *EVENT_FIELDS)))
-    return EventQuery(
-        index=query.index,
-        start=query.start,
-        end=query.end,
-        terms=query.terms,
-        fields=fields,
-        limit=query.limit,
-    )
 
 
 # -- triage ----------------------------------------------------------------------------------------
@@ -139,6 +45,15 @@ def around_query(alert: Alert, hunts: Hunts) -> EventQuery | str:
     host = _host(alert.host, hunts) if alert.host else ()
     times = (alert.occurred_at - BEFORE, alert.occurred_at + AFTER)
     return _sysmon(hunts, times, (), *host, own)
+
+
+def exit_query(alert: Alert, hunts: Hunts) -> EventQuery | str:
+    """With which code wmic ended on the alert's host."""
+    if alert.occurred_at is None or alert.host is None:
+        return "not searched: the alert names no host or no time, so how it ended is not known"
+    times = (alert.occurred_at - BEFORE, alert.occurred_at + AFTER)
+    wmic = Term(fields=("ProcessName",), operator=Operator.CONTAINS, values=("\\wmic.exe",))
+    return _security(hunts, times, "4689", *_host(alert.host, hunts), wmic)
 
 
 def recurrence_query(alert: Alert, hunts: Hunts) -> EventQuery | str:
@@ -243,19 +158,18 @@ def logon_queries(
     return list(dict.fromkeys(found)) if isinstance(logons, str) else found
 
 
-def seen_query(hosts: Sequence[str], at: datetime, hunts: Hunts) -> EventQuery | str:
-    """All that Sysmon saw on these hosts around the alert."""
-    fields = _names("host", hunts, *DEFAULT_FIELDS["host"])
+def seen_query(host: str, at: datetime, hunts: Hunts) -> EventQuery | str:
+    """What Sysmon saw on one host around the alert."""
     channel = Term(fields=("source", "Channel"), operator=Operator.CONTAINS, values=("Sysmon",))
-    return _sysmon(hunts, (at - AFTER, at + AFTER), (), _equals(fields, hosts), channel)
+    return _sysmon(hunts, (at - AFTER, at + AFTER), AWAKE, *_host(host, hunts), channel)
 
 
 def hash_query(hashes: Sequence[Observable], hunts: Hunts, now: datetime) -> EventQuery | str:
-    """The same program or module, by its hash, started or loaded anywhere."""
+    """The same program, module or file, by its hash, started, loaded or written anywhere."""
     times = (now - timedelta(seconds=hunts.lookback_s), now + timedelta(hours=1))
     values = tuple(one.value for one in hashes)
-    same = Term(fields=("Hashes",), operator=Operator.CONTAINS, values=values)
-    return _sysmon(hunts, times, ("1", "7"), same)
+    same = Term(fields=("Hashes", "Hash"), operator=Operator.CONTAINS, values=values)
+    return _sysmon(hunts, times, ("1", "7", "15"), same)
 
 
 # -- one query -------------------------------------------------------------------------------------

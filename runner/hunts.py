@@ -32,6 +32,7 @@ from runner.hostname import is_same_host
 
 EVENT_MARGIN = timedelta(minutes=2)
 MOST_ROWS = 1000
+CUT = f"incomplete: more than {MOST_ROWS} events"
 SEARCH_S = 120.0
 """How long a hunt may run before it counts as not searched."""
 MOST_STARTS = 3
@@ -96,10 +97,10 @@ def _fetch(siem: Siem, job: SearchJob, elapsed_s: float, limit_s: float) -> Foun
     rows = tuple(islice(siem.fetch_rows(job, status.row_count), MOST_ROWS + 1))
     siem.cancel_search(job)
     gap = None
-    if status.phase is not SearchPhase.COMPLETE:
+    if len(rows) > MOST_ROWS:
+        gap = CUT
+    elif status.phase is not SearchPhase.COMPLETE:
         gap = f"incomplete: {said or status.phase}"
-    elif len(rows) > MOST_ROWS:
-        gap = f"incomplete: more than {MOST_ROWS} events"
     return Found(rows=rows[:MOST_ROWS], gap=gap)
 
 

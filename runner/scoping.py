@@ -19,8 +19,8 @@ from connectors.errors import AuthFailed, Rejected
 from connectors.model import Alert, Device, EventQuery, Row
 from runner.context import StepFailed, Target
 from runner.hostname import is_same_host
-from runner.hunt_queries import raw_events, whole
-from runner.hunts import SEARCH_S, Found, event_of, event_query, row_alert, search
+from runner.hunt_fields import raw_events, whole
+from runner.hunts import CUT, SEARCH_S, Found, event_of, event_query, row_alert, search
 from runner.identity import MOST_CANDIDATES, prove
 from runner.roles import Roles
 from runner.wmic import Event, Places, read_events
@@ -75,8 +75,11 @@ class Searches:
         self.gaps: list[str] = []
         self.blind: list[str] = []
 
-    async def read(self, query: EventQuery | str, what: str) -> Found:
-        """Run one query and keep its rows. What it does not give is noted, with `what` it was."""
+    async def read(
+        self, query: EventQuery | str, what: str, *, a_part_will_do: bool = False
+    ) -> Found:
+        """Run one query and keep its rows. What it does not give is noted, with `what` it was; that
+        there are more rows than one search takes is not, where `a_part_will_do`."""
         if isinstance(query, str):
             self._note(self.blind, query)
             return Found(gap=query, was_run=False)
@@ -88,7 +91,7 @@ class Searches:
         siem = self._work.bench.roles.siem
         found = await search(self._work.ctx, key, siem, query, limit_of(self._work))
         self.rows += found.rows
-        if found.gap is not None:
+        if found.gap is not None and not (a_part_will_do and found.gap == CUT):
             self._note(self.gaps, f"{found.gap} ({what})")
         return found
 
@@ -186,7 +189,8 @@ def lead(work: Work, host: str, rows: Sequence[Row], why: str) -> Lead | None:
 
 
 async def targets_of(work: Work, leads: Sequence[Lead]) -> list[dict[str, Any]]:
-    """The devices of the hosts, each with the proof of its identity and why it is proposed."""
+    """The devices of the hosts, each with the proof of its identity and why it is proposed. Where
+    the EDR does not answer there are none, and what was found stands all the same."""
     if not leads or not work.bench.roles.has("edr"):
         return []
 
@@ -194,8 +198,16 @@ async def targets_of(work: Work, leads: Sequence[Lead]) -> list[dict[str, Any]]:
         now = work.ctx.now()
         return [_target(work.bench.roles, one, now) for one in leads[:MOST_TARGETS]]
 
-    found: list[dict[str, Any]] = await read(work, "devices", send)
+    try:
+        found: list[dict[str, Any]] = await read(work, "devices", send)
+    except StepFailed as failed:
+        return [_not_looked_up(one, failed) for one in leads[:MOST_TARGETS]]
     return found
+
+
+def _not_looked_up(one: Lead, failed: StepFailed) -> dict[str, Any]:
+    proof = f"{one.event.host}: NOT looked up in the EDR, so nobody is asked ({failed.text})"
+    return {"proved": False, "proof": proof, "devices": ()}
 
 
 def _target(roles: Roles, one: Lead, now: datetime) -> Target:

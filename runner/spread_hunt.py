@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -13,16 +12,13 @@ from connectors.model import Alert, Device, EventQuery, Observable
 from runner.context import Target
 from runner.effects import plain
 from runner.hostname import is_same_host
+from runner.hunt_fields import whole
 from runner.hunt_queries import (
-    AFTER,
     around_query,
     deed_queries,
     hash_query,
     logon_queries,
-    raw_events,
-    seen_query,
     trace_queries,
-    whole,
 )
 from runner.hunts import Found, elsewhere, evidence, spread_query, unseen
 from runner.scoping import (
@@ -40,31 +36,27 @@ from runner.scoping import (
     usable,
     without_siem,
 )
+from runner.silence import look_for_silence
 from runner.wmic import (
     ACTED,
     Confidence,
     How,
     Seed,
     Spread,
-    blind_spots,
     dropped,
     is_selective,
     parse,
-    read_events,
     spread_of,
 )
 from runner.wmic import Found as Finding
 from runner.work import Work, read, taken
 
-MOST_SEARCHES = 14
-MOST_WATCHED = 20
-"""Of how many hosts it is asked whether Sysmon sees them."""
+MOST_SEARCHES = 20
 SAME_HASH = "met the same hash"
 SAME_ADDRESS = "the same address was used"
 SAME_PROGRAM = "the same program was seen"
 BY_WMI = (How.REMOTE_START, How.SUBSCRIPTION)
 STARTED = "something was started by WMI"
-STILL_COMING = timedelta(minutes=2)
 
 
 class _Scope(Struct, frozen=True, kw_only=True):
@@ -110,7 +102,7 @@ async def hunt_spread(work: Work) -> Any:
 
     scope = msgspec.convert(await read(work, "found", conclude), _Scope)
     targets = await targets_of(work, scope.leads)
-    await _look_for_silence(work, searches, alert, (*nodes, *(str(h["host"]) for h in scope.hosts)))
+    await look_for_silence(work, searches, alert, (*nodes, *(str(h["host"]) for h in scope.hosts)))
     gaps = [*searches.gaps, *gaps, *scope.gaps, *([known.gap] if known.gap else [])]
     blind = [*searches.blind, *scope.spread.gaps]
     return await read(work, "result", lambda _s: _result(scope, targets, sources, gaps, blind))
@@ -161,25 +153,6 @@ async def _read_around(
     for query in logon_queries(alert, at, addresses, hunts):
         await searches.read(query, "logons from the host")
     return left
-
-
-async def _look_for_silence(
-    work: Work, searches: Searches, alert: Alert, others: tuple[str, ...]
-) -> None:
-    """Name each host concerned of which Sysmon said nothing around the alert. Where not all of its
-    events could be read, only that it said anything is known."""
-    at = alert.occurred_at
-    hosts = list(dict.fromkeys(host for host in (alert.host, *others) if host))[:MOST_WATCHED]
-    if at is None or not hosts:
-        return
-    query = seen_query(hosts, at, work.bench.config.hunts)
-    found = await searches.read(query, "whether Sysmon sees the hosts")
-    events = read_events(raw_events(found.rows, work.bench.config.hunts)).events
-    began = await read(work, "began", lambda _s: plain(work.ctx.now()))
-    # What happened in the last minutes may not be in the SIEM yet.
-    until = min(at + AFTER, msgspec.convert(began, datetime) - STILL_COMING)
-    if found.gap is None:
-        searches.gaps += blind_spots(events, hosts, at - AFTER, max(at, until))
 
 
 # -- what it comes to ------------------------------------------------------------------------------
@@ -283,12 +256,16 @@ def _result(
         f"not selective: {one.what} on {one.hosts} of {one.of}"
         for one in scope.spread.not_selective
     ]
+    not_searched = list(dict.fromkeys((*gaps, *blind, *wide)))
+    if outcome == "found" and not_searched:
+        more = len(not_searched) - 1
+        summary += f"; NOT seen: {not_searched[0]}" + (f"; {more} more in the ticket" * (more > 0))
     return {
         "outcome": outcome,
         "hosts": plain(list(scope.hosts)),
         "targets": joined_targets(sources, usable(targets)),
         "summary": summary,
-        "not_searched": list(dict.fromkeys((*gaps, *blind, *wide))),
+        "not_searched": not_searched,
         "spread": plain(scope.spread),
     }
 

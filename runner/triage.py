@@ -12,11 +12,12 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from connectors.model import Alert, Assessment, AssessmentKind
+from connectors.model import Alert, Assessment, AssessmentKind, Row
 from runner.config import Hunts
 from runner.context import StepFailed
 from runner.hostname import normalise_host
-from runner.hunt_queries import around_query, raw_events, recurrence_query
+from runner.hunt_fields import raw_events
+from runner.hunt_queries import around_query, exit_query, recurrence_query
 from runner.hunts import Found, row_alert
 from runner.journal import cases
 from runner.scoping import Searches, behind, without_siem
@@ -24,7 +25,7 @@ from runner.suppressing import suppress_in_case
 from runner.wmic import TriageContext, assess, context_of
 from runner.work import Work, read
 
-MOST_SEARCHES = 5
+MOST_SEARCHES = 8
 FRESH_S = 120.0
 LOOK_AGAIN_S = 30.0
 """So long after a look that did not even find the start comes the second, and last."""
@@ -32,8 +33,9 @@ WHAT_IT_DID = "what the process did"
 NOT_SEEN = "not seen: even the start of the process is missing, so what it did is not known"
 NOT_YET = "not seen yet: the start is so new that what the process did may still be on its way"
 AROUND = ("never", "when_open", "always")
-"""When events are searched for: `when_open` for a line that is neither harmless nor an attack, at
-once and without waiting; `always` looks once more where nothing is there yet."""
+"""When events are searched for: `when_open` for a line that is neither harmless nor an attack, or
+harmless in odd company, at once and without waiting; `always` looks once more where nothing is
+there yet."""
 
 
 async def assess_wmic(work: Work) -> Any:
@@ -45,7 +47,7 @@ async def assess_wmic(work: Work) -> Any:
         raise StepFailed("playbook", f"`around` is one of {', '.join(AROUND)}, not {around!r}")
     context: TriageContext | None = None
     gaps: tuple[str, ...] = ()
-    is_open = assess(alert).assessment in (AssessmentKind.UNKNOWN, AssessmentKind.SUSPICIOUS)
+    is_open = _is_open(assess(alert))
     if around == "always" or (around == "when_open" and is_open):
         context, gaps = await _surroundings(work, looks=2 if around == "always" else 1)
 
@@ -58,6 +60,13 @@ async def assess_wmic(work: Work) -> Any:
         return judged
 
     return await read(work, "assess", send)
+
+
+def _is_open(by_line: Assessment) -> bool:
+    """Neither harmless nor an attack; nor a harmless line in odd company, as under Word."""
+    if by_line.assessment is AssessmentKind.BENIGN:
+        return any(reason.weight > 0 for reason in by_line.reasons)
+    return by_line.assessment is not AssessmentKind.MALICIOUS
 
 
 async def _surroundings(work: Work, looks: int) -> tuple[TriageContext | None, tuple[str, ...]]:
@@ -83,7 +92,8 @@ async def _deeds(work: Work, searches: Searches, looks: int) -> tuple[Alert, Tri
         alert = await behind(work, searches)
         query = around_query(alert, hunts)
         found = Found() if isinstance(query, str) else await searches.read(query, WHAT_IT_DID)
-        context = context_of(raw_events(found.rows, hunts), alert)
+        rows = [*found.rows, *await _ends(work, searches, alert)]
+        context = context_of(raw_events(rows, hunts), alert)
         if searches.gaps or context.was_searched:
             break
         if look < looks:
@@ -99,6 +109,15 @@ async def _deeds(work: Work, searches: Searches, looks: int) -> tuple[Alert, Tri
     return alert, context
 
 
+async def _ends(work: Work, searches: Searches, alert: Alert) -> Sequence[Row]:
+    """How wmic processes ended on the host. Without the Security log that is not known, which is
+    so on many sites and changes little: nothing is said of it."""
+    hunts = work.bench.config.hunts
+    if hunts.security_index is None:
+        return ()
+    return (await searches.read(exit_query(alert, hunts), "how the process ended")).rows
+
+
 def _age_s(work: Work, alert: Alert) -> float:
     """How old the event was when the run began."""
     at = alert.occurred_at
@@ -107,7 +126,7 @@ def _age_s(work: Work, alert: Alert) -> float:
 
 def _has_deeds(context: TriageContext) -> bool:
     seen = (context.modules, context.children, context.connections, context.lookups, context.files)
-    return any(seen)
+    return any((*seen, context.keys)) or context.exit_code is not None
 
 
 def _with_frequency(

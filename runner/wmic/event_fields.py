@@ -93,8 +93,9 @@ def image_in(row: RawEvent, *fields: str) -> str:
 
 
 def hashes_in(row: RawEvent) -> tuple[str, ...]:
-    """`SHA256=AB…,MD5=…` without the names, lower case."""
-    parts = (part.rpartition("=")[2].casefold() for part in text_in(row, "Hashes").split(","))
+    """`SHA256=AB…,MD5=…` without the names, lower case. Sysmon 15 calls the field `Hash`."""
+    said = text_in(row, "Hashes", "Hash").split(",")
+    parts = (part.rpartition("=")[2].casefold() for part in said)
     return tuple(part for part in parts if len(part) >= 32 and part.strip("0"))
 
 

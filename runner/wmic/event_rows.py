@@ -225,7 +225,9 @@ def _subscription(row: RawEvent, base: Event) -> Event:
 
 
 def _file(row: RawEvent, base: Event) -> Event:
-    return _with(FileWritten, base, path=text_in(row, "TargetFilename"))
+    # Of a marked download Sysmon 15 names the mark; its hash is that of the file.
+    path = text_in(row, "TargetFilename").removesuffix(":Zone.Identifier")
+    return _with(FileWritten, base, path=path, hashes=hashes_in(row))
 
 
 def _loaded(row: RawEvent, base: Event) -> Event:
@@ -249,6 +251,7 @@ READERS: dict[tuple[Source | None, int | None], Reader] = {
     (Source.SYSMON, 7): _loaded,
     (Source.SYSMON, 11): _file,
     (Source.SYSMON, 13): _registry,
+    (Source.SYSMON, 15): _file,
     (Source.SYSMON, 19): _subscription,
     (Source.SYSMON, 20): _subscription,
     (Source.SYSMON, 21): _subscription,

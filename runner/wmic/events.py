@@ -69,9 +69,10 @@ class Lookup(Event, frozen=True, kw_only=True):
 
 
 class FileWritten(Event, frozen=True, kw_only=True):
-    """Sysmon 11."""
+    """Sysmon 11, or 15, which has the file's hashes."""
 
     path: str = ""
+    hashes: tuple[str, ...] = ()
 
 
 class ImageLoaded(Event, frozen=True, kw_only=True):

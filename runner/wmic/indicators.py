@@ -104,7 +104,7 @@ def _is_seen(kind: str, value: str, event: Event) -> bool:
             name = _CACHED.sub("", base_name(event.path))
             wanted = base_name(value)
             return name in (wanted, wanted.rpartition(".")[0]) and len(wanted) >= SHORTEST_FILE
-        case "hash", ImageLoaded():
+        case "hash", ImageLoaded() | FileWritten():
             return value in event.hashes
     return False
 
@@ -114,14 +114,14 @@ MOST_DROPPED = 10
 
 
 def dropped(events: Iterable[Event], guid: str) -> tuple[Observable, ...]:
-    """The hashes of what a process started or loaded from where programs are not installed. What
+    """The hashes of what a process started, loaded or wrote where programs are not installed. What
     lies under Windows or Program Files is on every machine and tells nothing."""
     found: dict[str, None] = {}
     for event in events if guid else ():
         match event:
             case Process(parent_guid=parent) if parent == guid:
                 path = event.image
-            case ImageLoaded(guid=own) if own == guid:
+            case ImageLoaded(guid=own) | FileWritten(guid=own) if own == guid:
                 path = event.path
             case _:
                 continue
