@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -19,7 +20,7 @@ from runner.config import Config, Mode
 from runner.context import Call, Carry, StepFailed, Suspended
 from runner.effects import Effects
 from runner.evidence import case_files, state_sha256
-from runner.journal import Journal, cases, runs
+from runner.journal import Journal, Tx, cases, runs
 from runner.journal.records import LIVE, Case, StepResult, StepStatus
 from runner.roles import Roles
 
@@ -81,10 +82,14 @@ class CaseReports:
         with self._journal.read() as tx:
             is_over = all(run.status not in LIVE for run in runs.of_case(tx, case.id))
             document = report.case_document(tx, case, self._config.mode)
+            under_way = _under_way_until(tx, case)
         if case.ticket is None:
             if is_over:
                 self._set_reported(case)
             return
+        if under_way is not None:
+            # An older comment that may still arrive must not come after this one.
+            raise Suspended("time", under_way)
         ticket = case.ticket
         tickets = self._roles.tickets
         key = hashlib.sha256(f"{case.id}:{case.revision}".encode()).hexdigest()[:24]
@@ -202,6 +207,18 @@ class CaseReports:
 
 def _scope(case: Case) -> str:
     return f"case:{case.id}"
+
+
+def _under_way_until(tx: Tx, case: Case) -> datetime | None:
+    """Until when a comment of an earlier revision may still land; None when none may."""
+    own = f"comment.{case.revision}"
+    older = (
+        step.settle_until
+        for step in runs.steps_of(tx, _scope(case))
+        if step.key.startswith("comment.") and step.key != own and step.ended_at is None
+    )
+    now = tx.clock.now()
+    return max((at for at in older if at is not None and at > now), default=None)
 
 
 def _is_attach(step: StepResult) -> bool:

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from connectors.emulators.scenario import device_id
-from runner.journal import runs
-from runner.journal.records import Approval, LedgerState, RunStatus, StepStatus
+from runner.journal import cases, runs
+from runner.journal.records import (
+    Approval,
+    LedgerState,
+    RunStatus,
+    StepClass,
+    StepResult,
+    StepStatus,
+)
 from tests.world import World, running_world
 from tests.world_settings import HOST, RESPONDER_B, malicious
 
@@ -388,3 +396,29 @@ def test_yes_when_the_mode_is_another_by_then_then_void_and_nothing_is_sent(
         assert world.contains() == []
         assert any("Nothing was sent to" in text for text in world.thread(question))
         assert world.question().id != question.id
+
+
+def test_comment_when_an_older_one_may_still_arrive_then_the_newer_waits_for_it(
+    world: World,
+) -> None:
+    """The last comment must tell the end, also when the one before it is slow."""
+    isolated(world)
+    world.ticks(2, every_s=60)
+    case = world.case()
+    with world.journal.write() as tx:
+        old = StepResult(
+            scope=f"case:{case.id}",
+            key=f"comment.{case.revision}",
+            step_class=StepClass.EFFECT,
+            status=StepStatus.INTENDED,
+            attempt=1,
+            intended_at=tx.clock.now(),
+            settle_until=tx.clock.now() + timedelta(seconds=300),
+        )
+        runs.save_step(tx, old)
+        cases.revise(tx, case.id)
+    before = len(world.ticket_texts())
+    world.ticks(2, every_s=60)
+    assert len(world.ticket_texts()) == before
+    world.ticks(4, every_s=60)
+    assert len(world.ticket_texts()) == before + 1
