@@ -18,6 +18,8 @@ from runner.work import Work, read
 
 MOST_WATCHED = 6
 """Of how many hosts it is asked whether Sysmon sees them, a search each."""
+BACK = timedelta(minutes=14)
+"""Less than what counts as silence: a host that speaks soon after the alert is not named."""
 STILL_COMING = timedelta(minutes=2)
 
 
@@ -38,7 +40,7 @@ async def look_for_silence(
         found = await searches.read(query, f"whether Sysmon saw {host}", a_part_will_do=True)
         if found.gap is None:
             events = read_events(raw_events(found.rows, hunts)).events
-            searches.gaps += blind_spots(events, [host], at - AFTER, until)
+            searches.gaps += blind_spots(events, [host], at - BACK, until)
     if left := hosts[MOST_WATCHED:]:
         searches.blind.append(
             f"not searched: whether Sysmon saw {len(left)} more hosts, {', '.join(left[:5])}"

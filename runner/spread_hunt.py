@@ -102,10 +102,16 @@ async def hunt_spread(work: Work) -> Any:
 
     scope = msgspec.convert(await read(work, "found", conclude), _Scope)
     targets = await targets_of(work, scope.leads)
-    await look_for_silence(work, searches, alert, (*nodes, *(str(h["host"]) for h in scope.hosts)))
+    reached = [one.host for one in scope.spread.found if one.how is How.REACHED]
+    concerned = (*nodes, *reached, *(str(host["host"]) for host in scope.hosts))
+    await look_for_silence(work, searches, alert, concerned)
     gaps = [*searches.gaps, *gaps, *scope.gaps, *([known.gap] if known.gap else [])]
     blind = [*searches.blind, *scope.spread.gaps]
     return await read(work, "result", lambda _s: _result(scope, targets, sources, gaps, blind))
+
+
+def _has_node_file(alert: Alert) -> bool:
+    return parse(alert.cmdline or "").node_file is not None
 
 
 def _nodes(alert: Alert, searches: Searches) -> tuple[str, ...]:
@@ -114,8 +120,8 @@ def _nodes(alert: Alert, searches: Searches) -> tuple[str, ...]:
     if command.node_file:
         where = visible(shorten(command.node_file, 100))
         searches.gaps.append(
-            f"incomplete: the machines that the line asks stand in a file, {where}; only those on "
-            "which something was seen to start are known"
+            f"incomplete: the machines that the line asks stand in a file, {where}; only those are"
+            " known that it was seen to reach, or on which something started"
         )
     return command.nodes
 
@@ -170,6 +176,7 @@ def _seed(
         user=alert.user or "",
         indicators=indicators,
         nodes=nodes,
+        guid=(alert.process_guid or "").strip("{}").casefold() if _has_node_file(alert) else "",
         sources=tuple(device.hostname for device in _devices(sources)),
     )
 
@@ -249,9 +256,10 @@ def _result(
 ) -> dict[str, Any]:
     gaps = [*gaps, *(target["proof"] for target in targets if not target["devices"])]
     outcome, summary = _said(scope, gaps)
-    named = [one.host for one in scope.spread.found if one.how is How.NAMED]
-    if named:
-        summary += f"; the line names {', '.join(named[:5])}, where nothing was seen to run"
+    for how, said in ((How.NAMED, "the line names"), (How.REACHED, "wmic reached")):
+        hosts = [one.host for one in scope.spread.found if one.how is how]
+        if hosts:
+            summary += f"; {said} {', '.join(hosts[:5])}, where nothing was seen to run"
     wide = [
         f"not selective: {one.what} on {one.hosts} of {one.of}"
         for one in scope.spread.not_selective

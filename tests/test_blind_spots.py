@@ -226,3 +226,24 @@ def test_way_back_that_is_longer_than_its_bounds_says_so_everywhere(world: World
 
 def chained(number: int) -> str:
     return f"{{00000000-0000-4000-a000-{number:012x}}}"
+
+
+def test_targets_in_a_file_are_unresolved_and_what_the_process_reached_is_named(
+    world: World,
+) -> None:
+    line = r"wmic /node:@C:\lists\all.txt process list /format:D:\tools\one.xsl"
+    world.hit(cmdline=line, ProcessGuid=GUID)
+    sysmon(world, 22, QueryName="SRV-9", QueryResults="::ffff:192.0.2.99;")
+    settled(world)
+    assert result(world)["outcome"] == "incomplete"
+    for text in (ticket(world), blind_in_graph(world)):
+        assert r"stand in a file, C:\lists\all.txt" in text
+        assert "SRV-9: no Sysmon event in the window" in text
+    assert "wmic reached SRV-9, where nothing was seen to run" in ticket(world)
+
+
+def test_host_that_speaks_soon_after_the_alert_was_not_silent(world: World) -> None:
+    world.hit(cmdline=URL_LINE, ProcessGuid=GUID, age_s=240)
+    same_line(world, OTHER, age_s=200)
+    settled(world)
+    assert f"{OTHER}: Sysmon was silent" not in ticket(world)

@@ -259,3 +259,20 @@ def test_another_program_is_not_called_wmic() -> None:
     assert "The program was started by wmiprvse.exe" in said
     assert "format switch" not in said
     assert "Wmic" not in said
+
+
+def test_what_another_program_did_weighs_nothing_unless_its_file_is_wmic() -> None:
+    did = replace(CHILD, parent="C:\\x\\WmiPrvSE.exe", modules=SCRIPT.modules, was_searched=True)
+    other = assess(alert("net user /add x y"), did)
+    assert (other.assessment, other.is_corroborated) == (SUSPICIOUS, False)
+    assert not any("Wmic" in text for text in weights(other))
+    renamed = assess(alert("net.exe user /add x y"), replace(did, is_wmic=True))
+    assert (renamed.assessment, renamed.is_corroborated) == (MALICIOUS, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_wmic"), [("wmic.exe", True), ("net.exe", False), ("-", None), ("", None)]
+)
+def test_file_says_what_a_program_is(name: str, is_wmic: bool | None) -> None:
+    rows = [{**START, "OriginalFileName": name}]
+    assert context_of(rows, recorded_alert()).is_wmic is is_wmic

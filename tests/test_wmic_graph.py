@@ -8,12 +8,14 @@ from datetime import UTC, datetime, timedelta
 from xml.etree import ElementTree
 
 import pytest
+from msgspec.structs import replace
 
 from connectors.model import DeviceKind, Observable
+from runner.wmic.blind import blind_spots
 from runner.wmic.delivery import Delivered, Delivery
 from runner.wmic.events import Event, Other, Source
 from runner.wmic.findings import Found, How, NotSelective, Seed, Skipped, Spread
-from runner.wmic.graph import Edge, Graph, Node, NodeKind, blind_spots, build_graph, graph_json
+from runner.wmic.graph import Edge, Graph, Node, NodeKind, build_graph, graph_json
 from runner.wmic.mermaid import mermaid_text
 from runner.wmic.origin import Hop, Trace
 from runner.wmic.picture import MOST_DRAWN, svg_picture
@@ -319,3 +321,41 @@ def test_drawing_library_is_not_imported_before_a_picture_is_wanted() -> None:
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert said.stdout.strip() == "False"
+
+
+# -- one machine, one node -------------------------------------------------------------------------
+
+
+def test_build_graph_when_a_host_is_spelled_without_its_domain_then_it_is_one_node() -> None:
+    others = Spread(found=(found("HOST-A.example.test", source="host-b"), found("HOST-C")))
+    trace = Trace(hops=(hop("HOST-A"), hop("HOST-B.example.test")), asks=(), gaps=())
+    graph = build_graph(trace, others, {"HOST-B": DeviceKind.WORKSTATION})
+
+    hosts = [node.label for node in graph.nodes if node.kind is NodeKind.HOST]
+    assert sorted(hosts) == ["HOST-A.example.test", "HOST-B.example.test", "HOST-C"]
+    assert [node.label for node in graph.nodes if node.is_alert] == ["HOST-A.example.test"]
+    assert graph.order[0].host == "HOST-B.example.test"
+    assert "a workstation" in graph.order[0].why
+
+
+def test_build_graph_when_two_domains_have_the_name_then_the_short_one_is_neither() -> None:
+    others = (found("HOST-B.one.test"), found("HOST-B.two.test"), found("HOST-B"))
+    hosts = {node.label for node in one_host(*others).nodes}
+
+    assert {"HOST-B.one.test", "HOST-B.two.test", "HOST-B"} <= hosts
+
+
+def test_build_graph_edge_of_the_alerts_own_indicator_has_its_event_and_time() -> None:
+    start = process(EMPIRE, "WMIC.exe")
+    first = replace(hop("HOST-A", start.at), chain=(start,))
+    url = Observable(type="url", value="https://stager.example.test/a.xsl")
+    same = found("HOST-B", how=How.SAME_INDICATOR, indicator=url)
+    graph = build_graph(Trace(hops=(first,), asks=(), gaps=()), Spread(found=(same,)))
+
+    (own,) = [edge for edge in graph.edges if edge.what == "the alert's url"]
+    assert (own.at, own.evidence) == (start.at, (start.ref,))
+
+
+def test_build_graph_orders_the_alerts_host_in_true_words() -> None:
+    (only,) = one_host().order
+    assert only.why.startswith("the alert is of it; ")

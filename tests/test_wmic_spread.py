@@ -507,3 +507,32 @@ def test_spread_over_many_events_takes_a_moment() -> None:
     spread_of(Seed(host="HOST-A", at=AT, user="u", indicators=indicators), events_with, KNOWN)
 
     assert time.perf_counter() - begun < 10
+
+
+# -- targets that stand in a file ------------------------------------------------------------------
+
+
+def test_spread_of_targets_in_a_file_is_what_the_process_reached_and_low() -> None:
+    """The recorded run asked for WORKSTATION6 and connected to it; its line is not looked at."""
+    start = process(EMPIRE, "WMIC.exe")
+    events = [e for e in recorded(EMPIRE) if not (isinstance(e, Process) and e.host == W6)]
+    blind = by_how(spread_of(seed_of(EMPIRE, guid=start.guid), events))
+    assert [(one.host, one.confidence) for one in blind[How.REACHED]] == [(W6, Confidence.LOW)]
+    assert blind[How.REACHED][0].evidence
+    assert spread_of(seed_of(EMPIRE, guid=start.guid), events).hosts == ()
+
+
+def test_spread_of_targets_in_a_file_where_something_ran_says_that_and_no_more() -> None:
+    start = process(EMPIRE, "WMIC.exe")
+    kinds = by_how(spread_of(seed_of(EMPIRE, guid=start.guid), recorded(EMPIRE)))
+    assert [one.host for one in kinds[How.REMOTE_START]] == [W6]
+    assert How.REACHED not in kinds
+
+
+def test_spread_reached_is_neither_the_stylesheets_server_nor_another_process_doing() -> None:
+    start = process(T1220, "WMIC.exe")
+    url = Observable(type="url", value=URL)
+    seed = Seed(host="WORKSTATION5", at=start.at, indicators=(url,), guid=start.guid or "")
+    assert How.REACHED not in by_how(spread_of(seed, recorded(T1220)))
+    other = seed_of(EMPIRE, guid="00000000-0000-4000-8000-0000000000ff")
+    assert How.REACHED not in by_how(spread_of(other, recorded(EMPIRE)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from runner.wmic.blind import blind_spots
 from runner.wmic.command import Command, Subject, Verb
 from runner.wmic.context import Seen, TriageContext, context_of
 from runner.wmic.delivery import Delivered, Delivery
@@ -10,7 +11,7 @@ from runner.wmic.event_rows import read_events
 from runner.wmic.events import Event
 from runner.wmic.findings import ACTED, Found, How, Seed, Spread
 from runner.wmic.grammar import parse
-from runner.wmic.graph import Graph, blind_spots, build_graph, graph_json
+from runner.wmic.graph import Graph, build_graph, graph_json
 from runner.wmic.indicators import dropped
 from runner.wmic.judge import assess, assess_line
 from runner.wmic.mermaid import mermaid_text

@@ -43,7 +43,8 @@ class TriageContext(Struct, frozen=True, kw_only=True):
     `earlier_runs`: the same command shape on this host before, and `other_hosts` that run it, in
     `period_days`. `modules`, `children`, `connections`, `lookups`, `files` and `keys`: what this
     process loaded, started, reached, asked for, wrote and set. `was_searched`: its events were
-    searched for, so that their absence means something. `exit_code`: of this process.
+    searched for, so that their absence means something. `exit_code`: of this process. `is_wmic`:
+    its file says that it is wmic, whatever it is called.
     """
 
     parent: str | None = None
@@ -62,6 +63,7 @@ class TriageContext(Struct, frozen=True, kw_only=True):
     exit_code: int | None = None
     exit_event: str | None = None
     was_searched: bool = False
+    is_wmic: bool | None = None
 
 
 def context_of(rows: Sequence[RawEvent], alert: Alert) -> TriageContext:
@@ -90,7 +92,13 @@ def context_of(rows: Sequence[RawEvent], alert: Alert) -> TriageContext:
         exit_code=exit_code,
         exit_event=exit_event,
         was_searched=start is not None,
+        is_wmic=_is_wmic(start),
     )
+
+
+def _is_wmic(start: Process | None) -> bool | None:
+    name = start.original_name.casefold().strip("-") if start is not None else ""
+    return name == "wmic.exe" if name else None
 
 
 def _bare(guid: str | None) -> str | None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from runner.masking import shown
 from runner.wmic.command import Command
 from runner.wmic.context import Seen, TriageContext
+from runner.wmic.deeds import is_another_program
 from runner.wmic.events import account_of, base_name
 from runner.wmic.weighing import Contribution
 
@@ -60,8 +61,11 @@ _INTERNET_KEYS = re.compile(r"internet settings\\(?:zonemap|5\.0\\cache)", re.I)
 
 
 def weigh(context: TriageContext, command: Command) -> list[Contribution]:
-    """Everything that the context adds, gravest first."""
-    found = [item for weigher in WEIGHERS for item in weigher(context, command)]
+    """Everything that the context adds, gravest first. What a process did weighs for wmic alone:
+    other programs start programs and connect all day."""
+    is_other = is_another_program(command) and not context.is_wmic
+    weighers = AROUND_ANY if is_other else WEIGHERS
+    found = [item for weigher in weighers for item in weigher(context, command)]
     return sorted(found, key=lambda item: -item.weight)
 
 
@@ -227,3 +231,6 @@ WEIGHERS: tuple[Weigher, ...] = (
     failure,
 )
 """Everything that is weighed around a line."""
+
+AROUND_ANY: tuple[Weigher, ...] = (parent, account, frequency)
+"""What is weighed around another program's line."""

@@ -32,7 +32,7 @@ _REMOTE_VALUE = re.compile(r":\s*(?:[a-z][a-z0-9+.-]{1,31}:[\\/]{2}|\\\\(?!\.))"
 def deeds_of(command: Command, cmdline: str) -> list[Finding]:
     """What the line changes; when it names no stylesheet, also that it only reads, or that it
     cannot be read."""
-    is_other = _is_another_program(command)
+    is_other = is_another_program(command)
     found = [] if command.is_query or is_other else [_change(command)]
     # Beside a format switch that is read, only another switch counts: text holds addresses too.
     parts = [p for p in command.unread if not command.formats or p[:1] in DASHES]
@@ -54,7 +54,7 @@ def _unread_change(command: Command, cmdline: str) -> list[Finding]:
 
 
 def _without_format(command: Command, cmdline: str) -> Finding:
-    if _is_another_program(command):
+    if is_another_program(command):
         text = "The line does not start wmic, so there is nothing to judge."
         if command.program:
             other = shown(command.program)
@@ -77,7 +77,7 @@ def _without_format(command: Command, cmdline: str) -> Finding:
     return Finding(kind=AssessmentKind.BENIGN, text=text)
 
 
-def _is_another_program(command: Command) -> bool:
+def is_another_program(command: Command) -> bool:
     """Neither wmic nor a line that could be a renamed copy's: those hold a format or a deed that
     only wmic's grammar has."""
     is_wmic = command.is_wmic or command.is_inside_shell or bool(command.formats)

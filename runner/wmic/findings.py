@@ -21,6 +21,7 @@ class How(StrEnum):
     CREDENTIALS = "explicit credentials"
     LOGON = "logon of the account"
     NAMED = "named as a target"
+    REACHED = "reached by the process"
 
 
 ACTED = frozenset({How.SAME_INDICATOR, How.REMOTE_START, How.SUBSCRIPTION})
@@ -29,7 +30,8 @@ ACTED = frozenset({How.SAME_INDICATOR, How.REMOTE_START, How.SUBSCRIPTION})
 
 class Seed(Struct, frozen=True, kw_only=True):
     """What is known to be bad: the alert's host, account, indicators and `/node:` targets, and
-    `sources`, the machines that it came from."""
+    `sources`, the machines that it came from. `guid`: the process, when its targets stand in a file
+    and what it reached tells them."""
 
     host: str
     at: datetime | None = None
@@ -38,6 +40,7 @@ class Seed(Struct, frozen=True, kw_only=True):
     indicators: tuple[Observable, ...] = ()
     nodes: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
+    guid: str = ""
 
 
 class Found(Struct, frozen=True, kw_only=True):

@@ -6,8 +6,8 @@ contains nothing, and people decide.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from enum import StrEnum
 from itertools import pairwise
 
@@ -15,14 +15,11 @@ import msgspec
 from msgspec import Struct
 
 from connectors.model import DeviceKind
+from runner.hostname import full_host, is_same_host
 from runner.wmic.delivery import Delivery
-from runner.wmic.events import Event, Source
 from runner.wmic.findings import Found, How, NotSelective, Skipped, Spread
 from runner.wmic.origin import Hop, Trace
-from runner.wmic.places import Confidence, Places
-
-SILENCE_S = 900.0
-"""A host that Sysmon says nothing of for so long may have been blind."""
+from runner.wmic.places import Confidence
 
 ACCOUNT_USED = "account used"
 
@@ -85,15 +82,14 @@ def build_graph(
     blind: Sequence[str] = (),
 ) -> Graph:
     """One graph out of both. `kinds`: host → kind, from the EDR; unknown counts as a server.
-    `blind`: what else was not seen (see `blind_spots`)."""
-    builder = _Builder()
+    `blind`: what else was not seen ."""
+    trace, spread, kinds = _one_name_each(trace, spread, kinds or {})
+    builder = _Builder(trace.hops[0] if trace.hops else None)
     alert = trace.hops[0].host if trace.hops else None
-    if alert is not None:
-        builder.node(NodeKind.HOST, alert)
     for near, far in pairwise(trace.hops):
         builder.hop(near, far)
     for found in spread.found:
-        builder.found(found, alert)
+        builder.found(found)
     zero = _patient_zero(trace, spread)
     nodes = (
         msgspec.structs.replace(
@@ -107,7 +103,7 @@ def build_graph(
         nodes=tuple(nodes),
         edges=tuple(builder.edges.values()),
         patient_zero=zero,
-        order=_order(trace, spread, kinds or {}),
+        order=_order(trace, spread, kinds),
         blind_spots=tuple(dict.fromkeys((*blind, *trace.gaps, *spread.gaps))),
         not_selective=spread.not_selective,
         skipped=spread.skipped,
@@ -119,10 +115,37 @@ def graph_json(graph: Graph) -> bytes:
     return msgspec.json.format(msgspec.json.encode(graph), indent=2)
 
 
+def _one_name_each(
+    trace: Trace, spread: Spread, kinds: Mapping[str, DeviceKind]
+) -> tuple[Trace, Spread, dict[str, DeviceKind]]:
+    """The same with one name for each machine: some are spelled without their domain."""
+    named = [hop.host for hop in trace.hops]
+    named += [host for one in spread.found for host in (one.host, one.source) if host is not None]
+    whole = {full_host(host): host for host in named if "." in host}
+    names = {}
+    for host in (*named, *kinds):
+        same = [one for full, one in whole.items() if is_same_host(full, host)]
+        # Of two domains it is not known which is meant.
+        names[host] = same[0] if len(same) == 1 else host
+    hops = (msgspec.structs.replace(hop, host=names[hop.host]) for hop in trace.hops)
+    found = (
+        msgspec.structs.replace(one, host=names[one.host], source=names.get(one.source or ""))
+        for one in spread.found
+    )
+    return (
+        msgspec.structs.replace(trace, hops=tuple(hops)),
+        msgspec.structs.replace(spread, found=tuple(found)),
+        {names[host]: kind for host, kind in kinds.items()},
+    )
+
+
 class _Builder:
-    def __init__(self) -> None:
+    def __init__(self, alert: Hop | None) -> None:
         self.nodes: dict[tuple[NodeKind, str], Node] = {}
         self.edges: dict[tuple[str, str, str], Edge] = {}
+        self._alert = alert
+        if alert is not None:
+            self.node(NodeKind.HOST, alert.host)
 
     def node(self, kind: NodeKind, label: str) -> str:
         key = (kind, label.casefold())
@@ -150,12 +173,12 @@ class _Builder:
             )
         )
 
-    def found(self, found: Found, alert: str | None) -> None:
+    def found(self, found: Found) -> None:
         target = self.node(NodeKind.HOST, found.host)
         if found.indicator is not None:
             source = self.node(NodeKind.INDICATOR, found.indicator.value)
-            if alert is not None:
-                self._of_alert(self.node(NodeKind.HOST, alert), source, found)
+            if self._alert is not None:
+                self._of_alert(self._alert, source, found.indicator.type)
         elif found.source is not None:
             source = self.node(NodeKind.HOST, found.source)
         elif found.account is not None:
@@ -167,9 +190,18 @@ class _Builder:
             account = _edge(self.node(NodeKind.ACCOUNT, found.account), target, found)
             self.edge(msgspec.structs.replace(account, what=ACCOUNT_USED))
 
-    def _of_alert(self, alert: str, indicator: str, found: Found) -> None:
-        what = f"the alert's {found.indicator.type}" if found.indicator else ""
-        self.edge(Edge(source=alert, target=indicator, what=what, confidence=Confidence.HIGH))
+    def _of_alert(self, alert: Hop, indicator: str, kind: str) -> None:
+        start = alert.chain[0].ref if alert.chain else "the alert's command line"
+        self.edge(
+            Edge(
+                source=self.node(NodeKind.HOST, alert.host),
+                target=indicator,
+                what=f"the alert's {kind}",
+                confidence=Confidence.HIGH,
+                at=alert.at,
+                evidence=(start,),
+            )
+        )
 
 
 def _edge(source: str, target: str, found: Found) -> Edge:
@@ -238,51 +270,15 @@ def _order(
     """Sources and spreaders first, workstations before servers, domain controllers last."""
     spreaders = {one.source for one in spread.found if one.source is not None}
     spreaders |= {hop.host for hop in trace.hops[1:]}
+    reached = {one.host for one in spread.found} | {hop.host for hop in trace.hops[:-1]}
     hosts = dict.fromkeys((*(hop.host for hop in reversed(trace.hops)), *spread.hosts))
     placed = []
     for place, host in enumerate(hosts):
         kind = kinds.get(host, DeviceKind.UNKNOWN)
         spreads = host in spreaders
-        why = "it reached for other hosts" if spreads else "it was reached"
+        met = "it was reached" if host in reached else "the alert is of it"
+        why = "it reached for other hosts" if spreads else met
         shown = {DeviceKind.UNKNOWN: "of unknown kind, treated as a server"}.get(kind, f"a {kind}")
         why = f"{why}; {shown.replace('_', ' ')}"
         placed.append((_KIND_RANK[kind], not spreads, place, Containment(host=host, why=why)))
     return tuple(entry[-1] for entry in sorted(placed, key=lambda entry: entry[:3]))
-
-
-# -- what nobody saw -------------------------------------------------------------------------------
-
-
-def blind_spots(
-    events: Iterable[Event],
-    hosts: Iterable[str],
-    start: datetime,
-    end: datetime,
-    places: Places | None = None,
-) -> tuple[str, ...]:
-    """Hosts of which Sysmon said nothing in the window, or was silent for `SILENCE_S`.
-
-    `events` must be everything that was read of these hosts, not only what some search looked for.
-    """
-    events = tuple(events)
-    places = places or Places(events)
-    seen: dict[str, list[datetime]] = {places.name_of(host): [] for host in hosts}
-    for event in events:
-        times = seen.get(places.name_of(event.host))
-        is_inside = event.at is not None and start <= event.at <= end
-        if times is not None and is_inside and event.source is Source.SYSMON and event.at:
-            times.append(event.at)
-    return tuple(
-        sentence for host, times in seen.items() if (sentence := _silence(host, times, start, end))
-    )
-
-
-def _silence(host: str, times: list[datetime], start: datetime, end: datetime) -> str | None:
-    if not times:
-        return f"{host}: no Sysmon event in the window, so what ran there is not known"
-    points = [start, *sorted(times), end]
-    longest = max((after - before, before) for before, after in pairwise(points))
-    if longest[0] <= timedelta(seconds=SILENCE_S):
-        return None
-    minutes = longest[0].total_seconds() / 60
-    return f"{host}: Sysmon was silent for {minutes:.0f} min from {longest[1]:%Y-%m-%d %H:%M:%S}"

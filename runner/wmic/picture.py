@@ -21,7 +21,7 @@ BOX_W, BOX_H = 210, 40
 GAP_X, GAP_Y = 170, 28
 EDGE_STEP = 20
 MARGIN = 24
-LABEL_CHARACTERS = 30
+LABEL_CHARACTERS = 27
 MOST_DRAWN = 60
 """More nodes than that are a wall and no picture; the JSON has them all."""
 

@@ -34,6 +34,7 @@ from runner.wmic.findings import (
 )
 from runner.wmic.indicators import matches, widened
 from runner.wmic.places import Confidence, Places
+from runner.wmic.reached import reached_hosts
 from runner.wmic.remote import JOIN_S, RemoteStart, remote_starts
 
 MOST_HOSTS = 50
@@ -91,6 +92,7 @@ class _Searcher:
         started = self._remote_starts()
         found += started
         found += self._nodes({one.host for one in started})
+        found += self._reached({one.host for one in found})
         found += self._credentials()
         found += self._logons()
         skipped = (Skipped(account=name, why=why) for name, why in self._skipped.items())
@@ -213,6 +215,25 @@ class _Searcher:
                     )
                 )
         return found
+
+    def _reached(self, known: set[str]) -> list[Found]:
+        """The hosts that the process reached, where the line does not say which it was to ask."""
+        seed = self._seed
+        own = widened(seed.indicators)
+        reached = reached_hosts(seed.guid, self._home, self._events, self._places, own)
+        return [
+            Found(
+                host=host,
+                how=How.REACHED,
+                what="wmic reached it; no event shows that anything ran there",
+                confidence=Confidence.LOW,
+                at=event.at,
+                source=self._home,
+                evidence=(event.ref,),
+            )
+            for host, event in reached.items()
+            if host not in known
+        ]
 
     # -- accounts ----------------------------------------------------------------------------------
 
