@@ -13,7 +13,7 @@ from connectors.model import Alert, EventQuery, Observable, Operator, Term
 from runner.alerts import DEFAULT_FIELDS
 from runner.config import Hunts
 from runner.hunt_fields import EVENT_FIELDS
-from runner.wmic import Ask, Wanted
+from runner.wmic import Ask, Wanted, skipped_account
 
 MOST_ROWS = 1000
 NEAR = timedelta(seconds=120)
@@ -156,6 +156,17 @@ def logon_queries(
     if alert.host is not None:
         found.append(_security(hunts, times, "4648", *_host(alert.host, hunts)))
     return list(dict.fromkeys(found)) if isinstance(logons, str) else found
+
+
+def account_queries(user: str, at: datetime, hunts: Hunts) -> list[EventQuery | str]:
+    """Where the account logged on over the network afterwards, from wherever; nothing to ask of an
+    account that every machine has."""
+    name = user.rpartition("\\")[2].partition("@")[0]
+    if skipped_account(user) is not None:
+        return []
+    same = _equals(("TargetUserName", "user"), (name,))
+    kinds = _equals(("LogonType", "Logon_Type"), ("3", "10"))
+    return [_security(hunts, (at - BEFORE, at + AFTER), "4624", same, kinds)]
 
 
 def seen_query(host: str, at: datetime, hunts: Hunts) -> EventQuery | str:

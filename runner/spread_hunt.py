@@ -14,6 +14,7 @@ from runner.effects import plain
 from runner.hostname import is_same_host
 from runner.hunt_fields import whole
 from runner.hunt_queries import (
+    account_queries,
     around_query,
     deed_queries,
     hash_query,
@@ -158,6 +159,8 @@ async def _read_around(
     addresses = await read(work, "addresses", own)
     for query in logon_queries(alert, at, addresses, hunts):
         await searches.read(query, "logons from the host")
+    for query in account_queries(alert.user or "", at, hunts):
+        await searches.read(query, "where the account went")
     return left
 
 

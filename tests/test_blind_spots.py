@@ -247,3 +247,43 @@ def test_host_that_speaks_soon_after_the_alert_was_not_silent(world: World) -> N
     same_line(world, OTHER, age_s=200)
     settled(world)
     assert f"{OTHER}: Sysmon was silent" not in ticket(world)
+
+
+# -- where the account went ------------------------------------------------------------------------
+
+
+def logon(world: World, host: str, age_s: float, address: str) -> None:
+    raw = {
+        "Channel": "Security",
+        "EventID": 4624,
+        "Hostname": host,
+        "LogonType": 3,
+        "TargetUserName": "wardog",
+        "TargetDomainName": "WORKGROUP",
+        "TargetLogonId": "0x99",
+        "IpAddress": address,
+    }
+    world.splunk.add_event(raw, age_s=age_s, index_age_s=age_s)
+
+
+def test_account_is_followed_from_wherever_it_came_and_proposes_nobody(tmp_path: Path) -> None:
+    with running_world(tmp_path, {"hunts": {"security_index": "wineventlog"}}) as world:
+        world.arm()
+        world.hit(cmdline=URL_LINE, ProcessGuid=GUID, age_s=200)
+        logon(world, OTHER, 100, "192.0.2.200")
+        settled(world)
+        found = [one for one in result(world)["spread"]["found"] if one["how"].startswith("logon")]
+        assert [(one["host"], one["confidence"]) for one in found] == [(OTHER, "low")]
+        assert result(world)["targets"] == []
+
+
+def test_account_that_is_everywhere_is_not_selective_everywhere(tmp_path: Path) -> None:
+    with running_world(tmp_path, {"hunts": {"security_index": "wineventlog"}}) as world:
+        world.arm()
+        world.hit(cmdline=URL_LINE, ProcessGuid=GUID, age_s=200)
+        for number in range(60):
+            logon(world, f"WORKSTATION{number + 10}", 100, "192.0.2.200")
+        settled(world)
+        said = "not selective: account WORKGROUP\\wardog on 60"
+        assert said in ticket(world)
+        assert said in blind_in_graph(world)

@@ -21,6 +21,7 @@ from runner.hunt_queries import (
     NO_INDEX,
     NO_SECURITY,
     OWNER_NEAR,
+    account_queries,
     ask_queries,
     deed_queries,
     hash_query,
@@ -183,6 +184,23 @@ def test_logon_queries_without_an_address_say_that_logons_elsewhere_are_not_know
 def test_logon_queries_without_the_security_log_say_so_once() -> None:
     assert logon_queries(alert(), AT, ["192.0.2.5"], BLIND) == [NO_SECURITY]
     assert set(logon_queries(alert(host=None), AT, ["192.0.2.5"], BLIND)) == {NO_SECURITY}
+
+
+@pytest.mark.parametrize("user", [r"CORP\kim", "kim@corp.example.test", "kim"])
+def test_account_queries_ask_by_name_wherever_it_came_from(user: str) -> None:
+    (query,) = [asked(one) for one in account_queries(user, AT, HUNTS)]
+    assert (query.index, kinds(query)) == ("security", ("4624",))
+    assert {"kim", "3", "10"} <= sought(query)
+    assert HOST not in sought(query)
+
+
+@pytest.mark.parametrize("user", ["", r"NT AUTHORITY\SYSTEM", "WS-1$", "Administrator"])
+def test_account_queries_of_an_account_that_every_machine_has_ask_nothing(user: str) -> None:
+    assert account_queries(user, AT, HUNTS) == []
+
+
+def test_account_queries_without_the_security_log_say_so() -> None:
+    assert account_queries("kim", AT, BLIND) == [NO_SECURITY]
 
 
 def test_seen_query_asks_only_for_events_that_are_read() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from runner.wmic.accounts import skipped_account
 from runner.wmic.blind import blind_spots
 from runner.wmic.command import Command, Subject, Verb
 from runner.wmic.context import Seen, TriageContext, context_of
@@ -65,6 +66,7 @@ __all__ = [
     "read_events",
     "score_text",
     "shape_of",
+    "skipped_account",
     "spread_of",
     "starter_of",
     "svg_picture",
