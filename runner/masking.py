@@ -32,8 +32,9 @@ _RULES = tuple(
         rf"(?P<head>(?<=[a-z])(?:password|passwd|pwd)\s*+[:=]\s*+){_VALUE}",
         # -password x, schtasks /rp x, plink -pw x
         rf"(?P<head>(?<!\w)[/\-\u2013\u2014]{{1,2}}(?:{_WORD}|rp|pw)\s++){_BARE_NOT_SWITCH}",
-        # net user [/add] NAME PASSWORD
-        rf"(?P<head>{_NET}users?{_SWITCHES}\s++(?:\"[^\"]*+\"|[^\s/\"&|<>][^\s\"]*+){_SWITCHES}\s++)"
+        # net user [/add] NAME PASSWORD; a line break separates no words of one command
+        rf"(?P<head>{_NET}users?{_SWITCHES}\s++(?:\"[^\"]*+\"|[^\s/\"&|<>][^\s\"]*+){_SWITCHES}"
+        r"[^\S\r\n]++)"
         rf"{_BARE_NOT_SWITCH}",
         # net use [X:] \\server\share PASSWORD
         rf"(?P<head>{_NET}use{_SWITCHES}\s++(?:[a-z*]:?\s++)?[\"']?\\\\[^\s\"']++[\"']?\s++)"

@@ -32,6 +32,7 @@ LOOK_AGAIN_S = 30.0
 WHAT_IT_DID = "what the process did"
 NOT_SEEN = "not seen: even the start of the process is missing, so what it did is not known"
 NOT_YET = "not seen yet: the start is so new that what the process did may still be on its way"
+GRAVITY = tuple(AssessmentKind)
 AROUND = ("never", "when_open", "always")
 """When events are searched for: `when_open` for a line that is neither harmless nor an attack, or
 harmless in odd company, at once and without waiting; `always` looks once more where nothing is
@@ -56,10 +57,21 @@ async def assess_wmic(work: Work) -> Any:
         with work.bench.journal.write() as tx:
             case = cases.read(tx, work.ctx.run.case_id)
             judged = suppress_in_case(tx, work.bench.config, case, alert, judged, context)
+            judged = _not_milder(judged, case.assessment)
             cases.save(tx, replace(case, assessment=judged))
         return judged
 
     return await read(work, "assess", send)
+
+
+def _not_milder(judged: Assessment, before: Assessment | None) -> Assessment:
+    """What was judged with events stands when this time something was not seen: a search that fails
+    is no good news."""
+    if before is None or not judged.not_searched:
+        return judged
+    if GRAVITY.index(judged.assessment) >= GRAVITY.index(before.assessment):
+        return judged
+    return replace(before, not_searched=judged.not_searched)
 
 
 def _is_open(by_line: Assessment) -> bool:

@@ -165,3 +165,10 @@ def _timed(text: str) -> float:
     start = time.process_time()
     mask_secrets(text)
     return time.process_time() - start
+
+
+def test_masking_when_another_line_follows_then_its_first_word_is_no_password() -> None:
+    """A line break separates no words of one command, and what follows is ours to say."""
+    said = "net user /add b\nAssessment: unknown, score 40"
+    assert mask_secrets(said) == said
+    assert mask_secrets("net user b Zq7kX9\nAssessment") == "net user b ***\nAssessment"

@@ -266,3 +266,19 @@ def test_recurrence_query_when_asked_then_it_ends_a_day_before() -> None:
 @pytest.mark.parametrize("missing", ["occurred_at", "cmdline"])
 def test_recurrence_query_when_too_little_is_known_then_a_sentence(missing: str) -> None:
     assert str(recurrence_query(alert(**{missing: None}), HUNTS)).startswith("not searched: ")
+
+
+def test_second_look_when_it_is_refused_then_the_judgement_is_no_milder(tmp_path: Path) -> None:
+    """The first look saw that Word started it; the second sees nothing, which is no good news."""
+    word = r"C:\Program Files\Microsoft Office\root\Office16\WINWORD.EXE"
+    with running_world(tmp_path, {"mode": "observe"}) as world:
+        hit(world, SUSPICIOUS, ParentImage=word)
+        world.before.append(("GET */devices/queries/devices/*", lambda: refused(world)))
+        world.tick(linger_s=10)
+        first = world.case().assessment
+        assert first is not None
+        found = judged(world, minutes=6)
+        assert world.before == []
+        assert (found.assessment, found.score) == ("malicious", 85)
+        assert "Wmic was started by winword.exe" in said(found)
+        assert any("403" in gap for gap in found.not_searched)
