@@ -1,4 +1,4 @@
-"""The command line: arguments, exit codes, the real clock; everything is built here, once.
+"""The command line: exit codes, the real clock; everything is built here, once.
 
 Exit codes: 0 done (also while waiting); 1 a part of the job could not be done, or a check found
 something; 2 wrong usage or configuration; with `run --detailed-exit-code` 3 while people are waited
@@ -12,24 +12,16 @@ import gc
 import json
 import os
 import pwd
-import re
 import sys
 import time
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-import runner
 from connectors.document import visible
-from runner.cli_first import add_first, first_command
-from runner.cli_ledger import LEDGER_COMMANDS, add_ledger
-from runner.cli_log import FORMATS, complain, set_up_log
-from runner.cli_playbooks import add_playbooks, playbooks_command
-from runner.cli_rehearse import add_rehearse, rehearse_command
-from runner.cli_splunk import add_splunk, splunk_command
-from runner.cli_storage import add_storage
-from runner.cli_tune import add_tune
+from runner.cli_log import complain, set_up_log
+from runner.cli_parser import build_parser
 
 if TYPE_CHECKING:
     from connectors.http import Runtime
@@ -70,85 +62,6 @@ def login_name() -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return f"uid {uid}"
-
-
-# -- arguments -------------------------------------------------------------------------------------
-
-
-def build_parser(first: str | None = None) -> argparse.ArgumentParser:
-    """Every command and its options. `first` says which command was asked for: cron's `run` gets
-    its own alone, because a parser costs a millisecond, and there are many."""
-    parser = argparse.ArgumentParser(
-        prog="stockade",
-        description="Turn a Splunk hit into a contained host, with people's consent.",
-    )
-    parser.add_argument("--version", action="version", version=f"stockade {runner.__version__}")
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("-c", "--config", type=Path, default=Path("config.yaml"), metavar="FILE")
-    common.add_argument("--json", action="store_true", help="print one JSON object")
-    common.add_argument("-v", "--verbose", action="store_true", help="log each step")
-    common.add_argument("--log-format", choices=FORMATS, default="text", help="text or JSON lines")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    def command(name: str, text: str) -> argparse.ArgumentParser:
-        return commands.add_parser(name, help=text, description=text, parents=[common])
-
-    run = command("run", "do one tick: poll, decide, advance, follow up (for cron)")
-    run.add_argument(
-        "--detailed-exit-code",
-        action="store_true",
-        help="exit 3 while people are waited for, 4 when a person is needed",
-    )
-    if first == "run":
-        return parser
-    command("serve", "tick until stopped (for a service)")
-    command("check", "try each permission that the configuration needs, changing nothing")
-    add_playbooks(command)
-    _add_assess(command)
-    command("cases", "list the newest cases")
-    command("show", "show one case").add_argument("case", metavar="CASE")
-    status = command("status", "show the runner's state")
-    status.add_argument("--max-age", type=_duration, metavar="5m", help="exit 1 when dead or blind")
-    _add_steering(command)
-    audit = command("audit", "prove the journal")
-    audit.add_argument("what", choices=("verify",))
-    add_ledger(command, _duration)
-    add_storage(command)
-    add_splunk(commands, common)
-    add_tune(command, _duration)
-    add_rehearse(command, _duration)
-    add_first(command, _duration)
-    return parser
-
-
-def _add_steering(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
-    arm = command("arm", "allow acting on the alerts that come from now on")
-    arm.add_argument("--reason", required=True)
-    pause = command("pause", "go on storing hits, and let no run go on")
-    pause.add_argument("--reason", required=True)
-    command("resume", "end a pause")
-    release = command("release", "ask to let an isolated device back on the network")
-    release.add_argument("host", metavar="HOST")
-    release.add_argument("--reason", required=True)
-    release.add_argument("--case", metavar="CASE", help="drop this case's hold only")
-    release.add_argument("--foreign", action="store_true", help="also what somebody else isolated")
-    resolve = command("resolve", "say what happened where no product can")
-    resolve.add_argument("code", metavar="CODE")
-    resolve.add_argument("said", choices=("happened", "not", "stop"))
-
-
-def _add_assess(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
-    judge = command("assess", "judge a wmic command line, or a file of them")
-    judge.add_argument("line", nargs="?", metavar="LINE", help="one command line, in quotes")
-    judge.add_argument("--jsonl", metavar="FILE", help="JSON objects, one a line; - is stdin")
-
-
-def _duration(text: str) -> timedelta:
-    match = re.fullmatch(r"(\d{1,6})([smhd])", text)
-    if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no duration; write 30s, 5m, 2h or 1d")
-    units = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-    return timedelta(**{units[match[2]]: int(match[1])})
 
 
 # -- main ------------------------------------------------------------------------------------------
@@ -200,24 +113,33 @@ def _dispatch(arguments: argparse.Namespace) -> Result:
     from runner.result import Result
 
     if arguments.command in ("lint", "schema"):
+        from runner.cli_playbooks import playbooks_command
+
         return playbooks_command(arguments)
     if arguments.command == "assess":
         from runner.cli_assess import assess_command
 
         return assess_command(arguments)
     if arguments.command in ("demo", "init"):
+        from runner.cli_first import first_command
+
         return first_command(arguments, SystemClock())
     if arguments.command in ("rehearse", "replay"):
+        from runner.cli_rehearse import rehearse_command
+
         return rehearse_command(arguments, SystemClock(), _runtime)
-    from runner.cli_storage import storage_command
     from runner.config import ConfigFaults, load_config
     from runner.journal import Fenced, Journal, JournalError
 
     try:
         config = load_config(arguments.config, os.environ)
         if arguments.command in ("backup", "restore"):
+            from runner.cli_storage import storage_command
+
             return storage_command(arguments, config, SystemClock(), login_name())
         if arguments.command == "splunk":
+            from runner.cli_splunk import splunk_command
+
             return splunk_command(arguments, config, lambda: _runtime(config))
         journal = Journal(config.state_dir, SystemClock(), actor=login_name())
         return _with_journal(arguments, config, journal)
@@ -236,7 +158,7 @@ def _with_journal(arguments: argparse.Namespace, config: Config, journal: Journa
             return serve_command(config, journal, SystemClock(), arguments.log_format)
         if arguments.command in ("run", "check", "arm", "tune"):
             return _service_command(arguments, build_service(config, journal))
-        if arguments.command in LEDGER_COMMANDS:
+        if arguments.command in ("isolations", "renew", "undo", "ledger"):
             from runner.cli_ledger import ledger_command
 
             return ledger_command(

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from runner.result import Result
     from runner.service import Service
 
-LEDGER_COMMANDS = ("isolations", "renew", "undo", "ledger")
-
 
 def add_ledger(
     command: Callable[[str, str], argparse.ArgumentParser], duration: Callable[[str], timedelta]

@@ -120,7 +120,7 @@ def test_story_when_killed_while_a_slow_server_has_the_request_then_it_is_found_
     crew: Crew, tmp_path: Path
 ) -> None:
     def trial(spot: tuple[str, str, int]) -> tuple[Any, list[str]]:
-        with crash_world(tmp_path / _name(spot), settle_s=1.5) as world:
+        with crash_world(tmp_path / _name(spot), settle_s=6.0) as world:
             killed = die_in_flight(crew, world, spot)
             return (spot, killed.last), [] if not killed.was_killed else carry_on(crew, world)
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from runner.cli import build_parser
+from runner.cli_parser import build_parser
 
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"

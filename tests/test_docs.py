@@ -59,7 +59,7 @@ def is_said(word: str) -> bool:
 
 def parser() -> ArgumentParser:
     # Here, so that the other tests run while the command line is broken.
-    from runner.cli import build_parser
+    from runner.cli_parser import build_parser
 
     return build_parser()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.cli import build_parser
+from runner.cli_parser import build_parser
 from runner.cli_rehearse import rehearse_files
 from runner.editor_schema import rehearsal_schema
 from runner.playbook import shipped_playbooks

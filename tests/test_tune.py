@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from connectors.emulators.faults import Misbehaviour
-from runner.cli import build_parser
+from runner.cli_parser import build_parser
 from runner.cli_tune_talk import tune_command
 from runner.suppression_file import read_suppressions
 from runner.suppression_text import text_of_entries
