@@ -16,6 +16,7 @@ from connectors.model import Clock
 from runner import arming
 from runner.config import Config, Mode
 from runner.journal import Journal
+from runner.journal.owner import place_of
 
 log = logging.getLogger(__name__)
 
@@ -34,15 +35,31 @@ def notice(journal: Journal, config: Config, clock: Clock) -> list[str]:
 
 
 def _lost(journal: Journal) -> list[str]:
-    lost = journal.lost_since_head()
+    lost = journal.lost_since_head() or _moved(journal)
     if lost is None:
         return []
     log.error("journal: %s; it is not armed", lost)
     with journal.write() as tx:
         arming.restored(tx, lost)
         tx.entry("journal_lost", {}, {"why": lost})
+        tx.set_meta("place", place_of(journal.state_dir))
     journal.note_head()
     return [f"{lost}; the runner is not armed"]
+
+
+def _moved(journal: Journal) -> str | None:
+    """A sentence when the whole folder, the noted head with it, was copied or put back: it agrees
+    with itself, and may know nothing of what was isolated since. Notes the place the first time."""
+    place = place_of(journal.state_dir)
+    with journal.read() as tx:
+        noted = tx.meta("place")
+    if noted == place:
+        return None
+    if noted is None:
+        with journal.write() as tx:
+            tx.set_meta("place", place)
+        return None
+    return "the state folder was copied, moved or put back from a snapshot"
 
 
 # -- the clock -------------------------------------------------------------------------------------

@@ -231,6 +231,37 @@ def test_journal_when_it_was_lost_then_not_armed_and_said_once(world: World) -> 
     assert not any("lost or restored" in error for error in world.tick().errors)
 
 
+def test_state_folder_when_it_was_put_back_as_a_whole_then_not_armed_and_said_once(
+    world: World,
+) -> None:
+    world.arm()
+    world.tick()
+    world.journal.close()
+    saved = world.folder / "saved"
+    shutil.copytree(world.config.state_dir, saved)
+    world.open()
+    world.hit()
+    world.ticks(3, every_s=30)
+    assert len(world.questions()) == 1
+    world.journal.close()
+    shutil.rmtree(world.config.state_dir)
+    shutil.copytree(saved, world.config.state_dir)
+    world.open()
+    assert world.journal.lost_since_head() is None, "the copy agrees with its own head"
+    assert any("put back from a snapshot" in error for error in world.tick().errors)
+    assert standing(world).mode is Mode.OBSERVE
+    assert not any("put back" in error for error in world.tick().errors)
+    assert world.arm().code == 0, "every search was polled since: people may arm it again"
+
+
+def test_state_folder_when_only_restarted_then_it_stays_armed(world: World) -> None:
+    world.arm()
+    world.tick()
+    world.open()
+    assert world.tick().errors == ()
+    assert standing(world).mode is Mode.ACT
+
+
 def test_journal_when_an_older_copy_is_restored_then_not_armed_and_said(world: World) -> None:
     world.arm()
     world.tick()

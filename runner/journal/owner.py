@@ -52,6 +52,20 @@ def is_held(state_dir: Path) -> bool:
     return False
 
 
+def place_of(state_dir: Path) -> str | None:
+    """What the lock file is to its file system: a copy of the folder, put back or moved, is another
+    file, and nothing writes to this one. None before anybody took the lock. Errors:
+    `JournalError`."""
+    path = state_dir / "runner.lock"
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise JournalError(f"{path}: cannot be looked at: {error.strerror}") from None
+    return f"{found.st_ino}:{found.st_ctime_ns}"
+
+
 @contextmanager
 def released(lock: int) -> Iterator[None]:
     """Give a lock up at the end of the block."""
