@@ -13,7 +13,13 @@ from runner import card_text
 from runner.approvals import settle
 from runner.card_calls import CardCalls
 from runner.config import Config
-from runner.electing import approvers_of, escalates_at
+from runner.electing import (
+    Voters,
+    approvers_of,
+    escalates_after_s,
+    escalates_at,
+    voters_of,
+)
 from runner.journal import Journal, Tx, approvals, cases
 from runner.journal.records import Approval, ApprovalState, Vote
 from runner.votes import Electorate, tally, votes_of
@@ -58,12 +64,24 @@ class CardAnswers:
             self.tell_notes(approval)
         return outcome is not None and outcome.state is ApprovalState.APPROVED
 
+    def voters(self, approval: Approval) -> Voters:
+        """Who may answer."""
+        config = self._config
+        return voters_of(config.approvals, config.people, approval, self._affected(approval))
+
+    def who_may(self, approval: Approval) -> str:
+        """What the card says about who may answer."""
+        after_s = escalates_after_s(self._config.approvals, approval)
+        return card_text.who_may_answer(approval, self.voters(approval), after_s)
+
+    def _affected(self, approval: Approval) -> frozenset[str]:
+        """The user names that a question concerns: of its alerts, and of its devices."""
+        with self._journal.read() as tx:
+            users = cases.users_of(tx, approval.case_id)
+        return frozenset(users.union(*(item.device.users for item in approval.items)))
+
     def _electorate(self, approval: Approval, reading: CardReading) -> Electorate:
         """Look up, live, each account that answered and could be an approver's."""
-        with self._journal.read() as tx:
-            affected = cases.users_of(tx, approval.case_id)
-        for item in approval.items:
-            affected.update(item.device.users)
         people = self._config.people
         known = {person.slack for person in people.values()}
         accounts: dict[str, Account | None] = {}
@@ -74,7 +92,7 @@ class CardAnswers:
             people=people,
             approvers=approvers_of(self._config.approvals, approval),
             accounts=accounts,
-            affected_users=frozenset(affected),
+            affected_users=self._affected(approval),
             requested_by=approval.requested_by,
         )
 
@@ -99,7 +117,7 @@ class CardAnswers:
     def _escalate(self, approval: Approval) -> None:
         """Call the next people, once; from then on they may answer, too."""
         policy = self._config.approvals
-        due = escalates_at(policy, approval)
+        due = escalates_at(policy, approval, self.voters(approval))
         if due is None or self._clock.now() < due:
             return
         if approval.escalated_at is None:

@@ -19,6 +19,7 @@ from connectors.document import (
 )
 from connectors.model import Alert, Card, Device, IsolationState
 from runner.choices import is_general, is_pick
+from runner.electing import Voters
 from runner.journal import Tx, cases, ledger
 from runner.journal.records import Approval, ApprovalState, Case, ChoiceRole, LedgerRow
 from runner.masking import mask_secrets
@@ -33,15 +34,15 @@ from runner.wording import (
 )
 
 
-def card(tx: Tx, approval: Approval, mentions: tuple[str, ...]) -> Card:
+def card(tx: Tx, approval: Approval, mentions: tuple[str, ...], who: str) -> Card:
     """The message that asks; `approval.expires_at` must be set. It carries the chain's head
-    hash."""
+    hash. `who`: who may answer, as `who_may_answer` says it."""
     case = cases.read(tx, approval.case_id)
     alert = cases.read_alert(tx, case.alert_id)
     return Card(
         key=approval.id,
         fallback=marked(_question_text(approval), approval.mode),
-        body=Document(blocks=tuple(_card_blocks(tx, approval, case, alert))),
+        body=Document(blocks=tuple(_card_blocks(tx, approval, case, alert, who))),
         choices=tuple(asked.choice for asked in approval.choices),
         mentions=mentions,
     )
@@ -59,7 +60,7 @@ def _question_text(approval: Approval) -> str:
     return f"{VERB[approval.effect]} {shown}? by {until}"
 
 
-def _card_blocks(tx: Tx, approval: Approval, case: Case, alert: Alert) -> list[Block]:
+def _card_blocks(tx: Tx, approval: Approval, case: Case, alert: Alert, who: str) -> list[Block]:
     blocks: list[Block] = [Heading(text=marked(_question_text(approval), approval.mode))]
     blocks += assessment_blocks(case.assessment)
     if alert.cmdline:
@@ -67,7 +68,7 @@ def _card_blocks(tx: Tx, approval: Approval, case: Case, alert: Alert) -> list[B
     blocks.append(facts_table(case, alert))
     if not is_general(approval):
         blocks += _about_devices(tx, approval, case)
-    blocks.append(Bullets(items=tuple(_answers(approval))))
+    blocks.append(Bullets(items=(*_answers(approval), who)))
     _, head = tx.head()
     ticket = f", ticket {case.ticket.key}" if case.ticket else ""
     blocks.append(
@@ -169,6 +170,22 @@ def _answers(approval: Approval) -> list[str]:
             meaning = f"{label_of(approval, asked.choice.name)} ({need} needed)"
         lines.append(f"react with :{asked.choice.emoji}: → {meaning}")
     return lines
+
+
+def who_may_answer(approval: Approval, voters: Voters, after_s: int) -> str:
+    """Who may answer, who is called next and when, who is left out; and that a yes cannot come,
+    where it cannot."""
+    said = [f"may answer: {', '.join(voters.now) or 'nobody'}"]
+    if voters.later:
+        names = ", ".join(voters.later)
+        is_now = not voters.are_enough(approval.quorum)
+        when = "called at once" if is_now else f"called after {after_s // 60} min"
+        said.append(f"then {names}, too ({when})")
+    if voters.left_out:
+        said.append(f"left out of this question: {', '.join(voters.left_out)}")
+    if len(voters.now) + len(voters.later) < approval.quorum:
+        said.append(f"TOO FEW for the {approval.quorum} needed: it can only end as a no")
+    return "; ".join(said)
 
 
 def _device_table(devices: Sequence[Device]) -> Table:

@@ -174,10 +174,11 @@ class Cards:
 
     def _built(self, approval: Approval) -> Card:
         """The card as it is about to be sent: each time it is, its time starts anew."""
+        who = self._answers.who_may(approval)
         with self._journal.write() as tx:
             expires_at = tx.clock.now() + timedelta(seconds=approval.expires_s)
             timed = msgspec.structs.replace(approval, expires_at=expires_at)
-            card = card_text.card(tx, timed, self._answers.called())
+            card = card_text.card(tx, timed, self._answers.called(), who)
             approvals.save(tx, msgspec.structs.replace(timed, card=card))
         return card
 

@@ -6,12 +6,15 @@ people who may answer for each kind.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from msgspec import Struct
+
 from connectors.model import Device, DeviceKind
-from runner.config import Approvals, Tier
+from runner.config import Approvals, Person, Tier
 from runner.journal.records import Approval
+from runner.votes import left_out
 
 
 def rule_for(policy: Approvals, devices: Sequence[Device]) -> Tier:
@@ -35,12 +38,46 @@ def approvers_of(policy: Approvals, approval: Approval) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*first, *policy.escalate_to)))
 
 
-def escalates_at(policy: Approvals, approval: Approval) -> datetime | None:
+class Voters(Struct, frozen=True, kw_only=True):
+    """Who may answer one question: now, and once it was escalated; and who is left out, and why."""
+
+    now: tuple[str, ...]
+    later: tuple[str, ...]
+    left_out: Mapping[str, str]
+
+    def are_enough(self, quorum: int) -> bool:
+        """Can the people of now say yes?"""
+        return len(self.now) >= quorum
+
+
+def voters_of(
+    policy: Approvals, people: Mapping[str, Person], approval: Approval, affected: Collection[str]
+) -> Voters:
+    """`affected`: the user names that the question concerns. Chat may know more that speaks against
+    an account; that is looked up when somebody answers."""
+    listed = dict.fromkeys((*approvers_of(policy, approval), *policy.escalate_to))
+    why = {name: left_out(people[name], approval.requested_by, affected) for name in listed}
+    now = tuple(name for name in approvers_of(policy, approval) if why[name] is None)
+    return Voters(
+        now=now,
+        later=tuple(name for name in listed if why[name] is None and name not in now),
+        left_out={name: text for name, text in why.items() if text is not None},
+    )
+
+
+def escalates_at(policy: Approvals, approval: Approval, voters: Voters) -> datetime | None:
     """When the next people are called; None when there are none. Never before the card stood for
-    as long as the first ones have."""
+    as long as the first ones have; at once when those cannot be enough."""
     if not policy.escalate_to or approval.opened_at is None:
         return None
+    if approval.escalated_at is None and not voters.are_enough(approval.quorum):
+        return approval.opened_at
+    return approval.opened_at + timedelta(seconds=escalates_after_s(policy, approval))
+
+
+def escalates_after_s(policy: Approvals, approval: Approval) -> int:
+    """How long a card stands before it calls the next people, in seconds."""
     after_s = policy.escalate_after_s
     if after_s is None or after_s >= approval.expires_s:
         after_s = approval.expires_s * 2 // 3
-    return approval.opened_at + timedelta(seconds=after_s)
+    return after_s

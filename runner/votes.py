@@ -6,7 +6,7 @@ path from silence, doubt or a failed look-up to a yes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
@@ -60,11 +60,16 @@ class Electorate(Struct, frozen=True, kw_only=True):
             return "your account is deactivated"
         if not found.is_full_member:
             return "guests and people of other workspaces may not answer"
-        if self.requested_by is not None and person.name == self.requested_by:
-            return "you started this by hand, so somebody else must answer"
-        if any(_is_account_of(person, user) for user in self.affected_users):
-            return "it concerns your own account, so somebody else must answer"
-        return None
+        return left_out(person, self.requested_by, self.affected_users)
+
+
+def left_out(person: Person, requested_by: str | None, affected: Collection[str]) -> str | None:
+    """Why somebody on the list may not answer this one question; None when they may."""
+    if requested_by is not None and person.name == requested_by:
+        return "you started this by hand, so somebody else must answer"
+    if any(_is_account_of(person, user) for user in affected):
+        return "it concerns your own account, so somebody else must answer"
+    return None
 
 
 def _is_account_of(person: Person, user: str) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from connectors.model import Device, DeviceKind
@@ -161,3 +163,48 @@ def test_release_when_started_by_nobody_we_know_then_a_second_yes_whoever_may_an
         world.yes(question)
         world.ticks(2, every_s=60)
         assert world.lifts() == []
+
+
+WARDOG = {"responder-a": {"windows_user": [r"WORKGROUP\wardog"]}}
+"""The alert's own user: it concerns responder-a's account."""
+
+
+def card_lines(world: World) -> str:
+    card = world.question(ApprovalState.OPEN).card
+    assert card is not None
+    return json.dumps([msgspec.to_builtins(block) for block in card.body.blocks])
+
+
+def test_card_when_asked_then_says_who_may_answer_and_who_is_next(next_in_line: World) -> None:
+    asked(next_in_line)
+    said = card_lines(next_in_line)
+    assert "may answer: responder-a; then responder-b, too (called after 10 min)" in said
+
+
+def test_card_when_the_only_approver_is_concerned_then_the_next_are_called_at_once(
+    tmp_path: Path,
+) -> None:
+    policy = {"approvers": ["responder-a"], "escalate_to": ["responder-b"]}
+    with running_world(tmp_path, {"approvals": policy, "people": WARDOG}) as world:
+        question = asked(world)
+        said = card_lines(world)
+        assert "may answer: nobody; then responder-b, too (called at once)" in said
+        assert "left out of this question: responder-a" in said
+        world.tick()
+        assert len(world.entries("question_escalated")) == 1
+        world.yes(question, RESPONDER_B)
+        world.tick()
+        assert world.contains() == [HOST]
+
+
+def test_card_when_too_few_are_left_then_says_that_it_can_only_end_as_a_no(
+    tmp_path: Path,
+) -> None:
+    policy = {"approvers": ["responder-a", "responder-b"], "quorum": 2}
+    with running_world(tmp_path, {"approvals": policy, "people": WARDOG}) as world:
+        question = asked(world)
+        assert "TOO FEW for the 2 needed: it can only end as a no" in card_lines(world)
+        world.yes(question)
+        world.yes(question, RESPONDER_B)
+        world.ticks(2, every_s=60)
+        assert world.contains() == []
