@@ -39,7 +39,7 @@ def verify(tx: Tx) -> Verdict:
             faults.append(f"entry {seq} does not follow the entry before it")
         if entry_sha256(list(row[:7])) != sha256:
             faults.append(f"entry {seq} was changed")
-        erased += body is None and payload_sha256 != _EMPTY
+        erased += body is None and payload_sha256 != EMPTY
         if body is not None and hashlib.sha256(body.encode()).hexdigest() != payload_sha256:
             faults.append(f"the payload of entry {seq} was changed")
         prev = sha256
@@ -49,4 +49,5 @@ def verify(tx: Tx) -> Verdict:
     return Verdict(entries=count, erased=int(erased), head=prev, faults=tuple(faults))
 
 
-_EMPTY = hashlib.sha256(b"null").hexdigest()
+EMPTY = hashlib.sha256(b"null").hexdigest()
+"""The payload hash of an entry that said nothing."""

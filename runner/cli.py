@@ -168,6 +168,10 @@ def _with_journal(arguments: argparse.Namespace, config: Config, journal: Journa
             from runner.cli_report import report_command
 
             return report_command(arguments, config, journal)
+        if arguments.command in ("audit", "export"):
+            from runner.cli_proof import proof_command
+
+            return proof_command(arguments, config, journal)
         return _journal_command(arguments, config, journal)
     finally:
         journal.close()
@@ -199,10 +203,7 @@ def _journal_command(arguments: argparse.Namespace, config: Config, journal: Jou
                 arguments.case,
                 is_foreign=arguments.foreign,
             )
-        case "resolve":
-            said = Said(arguments.said)
-            return commands.resolve_code(journal, arguments.code, said, login_name())
-    return commands.audit_verify(journal)
+    return commands.resolve_code(journal, arguments.code, Said(arguments.said), login_name())
 
 
 def build_service(config: Config, journal: Journal) -> Service:

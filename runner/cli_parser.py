@@ -46,6 +46,7 @@ def _add_others(
     from runner.cli_first import add_first
     from runner.cli_ledger import add_ledger
     from runner.cli_playbooks import add_playbooks
+    from runner.cli_proof import add_proof
     from runner.cli_rehearse import add_rehearse
     from runner.cli_splunk import add_splunk
     from runner.cli_storage import add_storage
@@ -63,8 +64,7 @@ def _add_others(
     status = command("status", "show the runner's state")
     status.add_argument("--max-age", type=_duration, metavar="5m", help="exit 1 when dead or blind")
     _add_steering(command)
-    audit = command("audit", "prove the journal")
-    audit.add_argument("what", choices=("verify",))
+    add_proof(command)
     add_ledger(command, _duration)
     add_storage(command)
     add_splunk(commands, common)

@@ -110,6 +110,7 @@ ROOMS: tuple[tuple[int, str], ...] = (
     (7, "runner/resolve.py"),
     (7, "runner/terminal.py"),
     (7, "runner/report.py"),
+    (8, "runner/evidence_pack.py"),
     (7, "runner/routing.py"),
     (7, "runner/scoping.py"),
     (7, "runner/triage.py"),

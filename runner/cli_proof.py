@@ -1,0 +1,85 @@
+"""The arguments of `audit` and `export`; and the file that `export` writes."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runner.config import Config
+    from runner.journal import Journal
+    from runner.result import Result
+
+
+def add_proof(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
+    """Their parsers."""
+    audit = command("audit", "prove the journal")
+    audit.add_argument("what", choices=("verify",))
+    export = command("export", "write one case, with its proof, to one zip file")
+    export.add_argument("case", metavar="CASE")
+    export.add_argument("--out", type=Path, required=True, metavar="FILE", help="a zip file")
+    export.add_argument("--force", action="store_true", help="overwrite what is there")
+
+
+def proof_command(arguments: argparse.Namespace, config: Config, journal: Journal) -> Result:
+    """Do one of them. Errors: `JournalError`."""
+    if arguments.command == "export":
+        return export(journal, config, arguments.case, arguments.out, is_forced=arguments.force)
+    from runner.commands import audit_verify
+
+    return audit_verify(journal)
+
+
+def export(journal: Journal, config: Config, case_id: str, out: Path, *, is_forced: bool) -> Result:
+    """Write a case's pack, for the owner only. Exit code 1 when the journal's chain is broken: the
+    pack is kept then, and says so. Errors: `JournalError`; no half a file is left."""
+    from runner.evidence_pack import write_pack
+    from runner.journal import cases
+    from runner.result import Result
+
+    with journal.read() as tx:
+        case = cases.find(tx, case_id)
+        if case is None:
+            return _wrong(f"there is no case {case_id}; stockade cases lists them")
+        try:
+            with _fresh(out, is_forced=is_forced) as stream:
+                verdict = write_pack(tx, case, config.mode, stream)
+        except FileExistsError:
+            return _wrong(f"{out}: is there already; name another --out, or add --force")
+        except OSError as fault:
+            return _wrong(f"{out}: cannot be written: {fault.strerror}; name another --out")
+    data = {"file": str(out), "case": case_id, "faults": list(verdict.faults)}
+    if verdict.faults:
+        text = f"{out}: written, but the journal is not whole: " + "; ".join(verdict.faults)
+        return Result(code=1, data=data, text=text)
+    return Result(code=0, data=data, text=f"{out}: {case_id}, with the proof of its entries")
+
+
+@contextmanager
+def _fresh(out: Path, *, is_forced: bool) -> Iterator[IO[bytes]]:
+    """A new file, whole or not at all. Errors: `OSError`, `FileExistsError` among them."""
+    if out.is_symlink() or (out.exists() and not is_forced):
+        raise FileExistsError
+    begun = out.with_name(f".{out.name}.{os.getpid()}.new")
+    try:
+        fd = os.open(begun, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(fd, "w+b") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        begun.replace(out)
+    finally:
+        with suppress(FileNotFoundError):
+            begun.unlink()
+
+
+def _wrong(text: str) -> Result:
+    from runner.result import Result
+
+    return Result(code=2, data={"error": text}, text=text)
