@@ -142,13 +142,14 @@ class ConnectorRules:
                 self._reading.add(("connectors", name, "type"), text, mend, "type")
                 continue
             self.classes[name] = cls
+            options = self._options(name, cls)
             found[name] = made.ConnectorConfig(
                 name=name,
                 type=shape.type,
                 tenant=shape.tenant,
                 settings=self._settings(name, shape, cls),
-                credentials=self._credentials(name, shape, cls),
-                options=self._options(name, cls),
+                credentials=self._credentials(name, shape, cls, options),
+                options=options,
             )
         return found
 
@@ -204,12 +205,12 @@ class ConnectorRules:
             self._reading.add(("connectors", name, "settle_s"), text, mend, "settle")
 
     def _credentials(
-        self, name: str, shape: shapes.ConnectorShape, cls: type[Product]
+        self, name: str, shape: shapes.ConnectorShape, cls: type[Product], options: object
     ) -> dict[str, Secret]:
         where = ("connectors", name, "credentials")
         known = (*cls.CREDENTIALS, *cls.OR_CREDENTIALS)
         given = self._reading.keys(where)
-        for wanted in self._wanted(name, given, cls):
+        for wanted in self._wanted(name, given, cls, options):
             # A credential that is there but faulty has been reported already.
             if wanted not in given:
                 text = f"connectors.{name}.credentials has no `{wanted}`"
@@ -226,17 +227,29 @@ class ConnectorRules:
                 secrets[key] = secret
         return secrets
 
-    def _wanted(self, name: str, given: list[str], cls: type[Product]) -> tuple[str, ...]:
-        """Which of the two ways to sign in was begun; both at once is a fault."""
+    def _wanted(
+        self, name: str, given: list[str], cls: type[Product], options: object
+    ) -> tuple[str, ...]:
+        """Which of the two ways to sign in was begun, or is due; a credential of both, or of the
+        one that the options rule out, is a fault."""
         first = [key for key in given if key in cls.CREDENTIALS]
         other = [key for key in given if key in cls.OR_CREDENTIALS]
+        where = ("connectors", name, "credentials")
+        ways = [" with ".join(f"`{key}`" for key in cls.CREDENTIALS)]
+        ways += [" with ".join(f"`{key}`" for key in cls.OR_CREDENTIALS)]
         if first and other:
             text = f"connectors.{name}.credentials gives `{first[0]}` and `{other[0]}`"
-            ways = [" with ".join(f"`{key}`" for key in cls.CREDENTIALS)]
-            ways += [" with ".join(f"`{key}`" for key in cls.OR_CREDENTIALS)]
             mend = f"Give {ways[0]}, or {ways[1]}: one of the two."
-            self._reading.add(("connectors", name, "credentials"), text, mend, "credential")
-        return cls.OR_CREDENTIALS if other and not first else cls.CREDENTIALS
+            self._reading.add(where, text, mend, "credential")
+        is_other = bool(other and not first)
+        for key, due in cls.OR_OPTIONS.items():
+            said = getattr(options, key, None)
+            if (first and other) or said is None or (said == due) == is_other or not given:
+                continue
+            text = f"connectors.{name}.options.{key} is `{said}`, which signs in otherwise"
+            mend = f"Give {ways[said == due]}, or another `{key}`: {ways[1]} goes with `{due}`."
+            self._reading.add(where, text, mend, "credential")
+        return cls.OR_CREDENTIALS if is_other else cls.CREDENTIALS
 
     def _options(self, name: str, cls: type[Product]) -> object:
         where = ("connectors", name, "options")

@@ -104,7 +104,10 @@ class ProductTalk:
             key: self._credential(type_name, key, kept.get(key))
             for key in self._which_credentials(product)
         }
-        options = self._options(product, before.options if before else {})
+        given = before.options if before else {}
+        free = {key: value for key, value in given.items() if key not in product.OR_OPTIONS}
+        is_other = set(credentials) <= set(product.OR_CREDENTIALS)
+        options = self._options(product, {**free, **(product.OR_OPTIONS if is_other else {})})
         tenant, tls, proxy = "default", {}, None
         if talk.agree("anything special: tenant, own CA, fingerprint, proxy?", default=False):
             tenant = talk.ask("tenant, a name of yours for it", "default", _why_no_name)
@@ -173,7 +176,8 @@ class ProductTalk:
         cannot hold (a mapping) is left to an editor."""
         fields = msgspec.structs.fields(product.Options)
         needed = [one for one in fields if one.required]
-        others = [one for one in fields if not one.required and _kind(one.type) is not None]
+        free = [one for one in fields if not one.required and one.name not in product.OR_OPTIONS]
+        others = [one for one in free if _kind(one.type) is not None]
         given = dict(before)
         while True:
             given |= {one.name: self._option(one, given) for one in needed}

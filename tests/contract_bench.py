@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from connectors.base import Connector
 from connectors.errors import (
     ConnectorError,
 )
@@ -22,9 +23,13 @@ from tests.fake_product import (
     Reply,
 )
 
-NAMES = sorted(CONNECTORS)
+NAMES = sorted({*CONNECTORS, *CASES})
 PURE = {"card_sha256", "is_card"}
 """Role methods that send nothing."""
+
+
+def class_of(name: str) -> type[Connector]:
+    return load_connector(name.partition(",")[0])
 
 
 def case_of(name: str) -> Case:
@@ -38,7 +43,7 @@ def case_of(name: str) -> Case:
 
 
 def build(name: str, base_url: str, runtime: Runtime, **settings: Any) -> Any:
-    case, cls = case_of(name), load_connector(name)
+    case, cls = case_of(name), class_of(name)
     return cls(
         name=f"{name}-test",
         tenant="tenant-1",

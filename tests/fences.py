@@ -170,7 +170,10 @@ ROOMS: tuple[tuple[int, str], ...] = (
 DOORS = ("runner/wmic",)
 """Packages with one public door: from outside, only the package itself is imported."""
 
-PRODUCTS = {"connectors/tickets/adf.py": "tickets/jira"}
+PRODUCTS = {
+    "connectors/tickets/adf.py": "tickets/jira",
+    "connectors/tickets/wiki.py": "tickets/jira",
+}
 """Files that are named by a product's format instead of the product."""
 
 EMULATORS = "connectors/emulators/*"

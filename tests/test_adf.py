@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.document import Block, Bullets, Code, Document, Heading, Paragraph, Table
-from connectors.tickets.adf import MAX_UNITS, adf_of, last_paragraph, units
+from connectors.tickets.adf import adf_of, last_paragraph
+from connectors.tickets.jira_text import MAX_UNITS, units
 from tests.jira_documents import ADF, WHOLE_ADF
 
 

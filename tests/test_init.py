@@ -53,7 +53,7 @@ class Site:
             *(ENTER, self.urls["falcon"], *falcon_id),
             *(TYPED, falcon["client_id"], TYPED, falcon["client_secret"], NO, NO),
             *(ENTER, self.urls["slack"], TYPED, self.secrets["slack"]["token"], CHANNEL, NO, NO),
-            *(ENTER, self.urls["jira"], TYPED, jira["email"], TYPED, jira["api_token"]),
+            *(ENTER, self.urls["jira"], TYPED, TYPED, jira["email"], TYPED, jira["api_token"]),
             *(PROJECT, NO, NO),
             *(YES, ENTER, "WMIC format hits", "wmic-format", "Stockade canary"),
             *("alex", RESPONDER_A, "alex", r"CORP\alex, CORP\alex-adm"),

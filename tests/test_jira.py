@@ -21,8 +21,10 @@ from connectors.document import Block, Code, Document, Paragraph
 from connectors.errors import AuthFailed, NotFound, OutcomeUnknown, Rejected, Unavailable
 from connectors.http import HttpSettings, Runtime
 from connectors.model import Secret, TicketDraft, TicketRef, TicketStatus
-from connectors.tickets.adf import adf_of, units
-from connectors.tickets.jira import Jira, correlation_label
+from connectors.tickets.adf import adf_of
+from connectors.tickets.jira import Jira
+from connectors.tickets.jira_create import correlation_label
+from connectors.tickets.jira_text import units
 from tests.fake_clock import FakeClock
 from tests.jira_documents import ADF, BASE, assert_in_vendor_document
 from tests.strict_responses import StrictRegistry

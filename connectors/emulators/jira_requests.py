@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from email.parser import BytesParser
 from email.policy import HTTP
 from typing import Any
 
-from connectors.emulators.jira_rules import MAX_SUMMARY, NO_DOCUMENT, is_document
+from connectors.emulators.jira_rules import MAX_SUMMARY
 from connectors.emulators.wire import Call
 from connectors.model import JsonObject
 
@@ -30,7 +30,9 @@ class JiraError(Exception):
         self.fields = fields
 
 
-def faults_of(fields: JsonObject, refused: Collection[str]) -> dict[str, str]:
+def faults_of(
+    fields: JsonObject, refused: Collection[str], text_fault: Callable[[Any], str | None]
+) -> dict[str, str]:
     """Field → Jira's complaint; empty when the issue can be made."""
     unknown = "Field '{}' cannot be set. It is not on the appropriate screen, or unknown."
     found = {
@@ -45,8 +47,7 @@ def faults_of(fields: JsonObject, refused: Collection[str]) -> dict[str, str]:
         "labels": _labels_fault(fields.get("labels", [])),
     }
     for name in ("description", "environment"):
-        is_good = fields.get(name) is None or is_document(fields[name])
-        checks[name] = None if is_good else NO_DOCUMENT
+        checks[name] = None if fields.get(name) is None else text_fault(fields[name])
     if "priority" in fields and not _named(fields, "priority", set(PRIORITIES)):
         checks["priority"] = "Specify a valid 'id' or 'name' for priority"
     return {**{name: text for name, text in checks.items() if text}, **found}
@@ -111,3 +112,17 @@ def files_of(call: Call) -> list[tuple[str, bytes]]:
             data = content if isinstance(content, bytes) else b""
             found.append((part.get_filename() or "file", data))
     return found
+
+
+def list_of(asked: JsonObject, name: str) -> list[Any]:
+    value = asked.get(name)
+    if value is not None and not isinstance(value, list):
+        raise JiraError(400, f"{name} is not a list.")
+    return value or []
+
+
+def count_of(asked: JsonObject, name: str, default: int) -> int:
+    value = str(asked.get(name) or default)
+    if not value.isdigit():
+        raise JiraError(400, f"{name} is not a number.")
+    return int(value)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+from typing import Any, ClassVar
 
 from connectors.emulators.emulator import Emulator, Keys
 from connectors.emulators.jira_requests import ISSUE_TYPES, PROJECT, TAKEN_FIELDS, JiraError
+from connectors.emulators.jira_rules import NO_DOCUMENT, is_document
 from connectors.emulators.store import StateFile
 from connectors.emulators.wire import Answer, Call, json_answer
 from connectors.model import Clock, JsonObject
@@ -15,6 +17,8 @@ ACCOUNT_ID = "emulated-account-1"
 
 class Site(Emulator):
     """One account's view of one project."""
+
+    API: ClassVar[str] = "3"
 
     def __init__(
         self, clock: Clock, *, keys: Keys | None = None, store: StateFile | None = None
@@ -38,10 +42,14 @@ class Site(Emulator):
         return self.clock.now().isoformat(timespec="milliseconds")
 
     def _url(self, *parts: str) -> str:
-        return "/".join([self.base_url, "rest/api/3", *parts])
+        return "/".join([self.base_url, f"rest/api/{self.API}", *parts])
 
     def _author(self) -> JsonObject:
         return {"accountId": ACCOUNT_ID, "displayName": "Stockade", "active": True}
+
+    def _text_fault(self, value: Any) -> str | None:
+        """What is wrong with a rich text."""
+        return None if is_document(value) else NO_DOCUMENT
 
     # -- about us ----------------------------------------------------------------------------------
 
@@ -74,8 +82,7 @@ class Site(Emulator):
             {"id": key, "name": name, "subtask": False, "hierarchyLevel": 0}
             for key, name in ISSUE_TYPES.items()
         ]
-        page = {"startAt": 0, "maxResults": 50, "total": len(types)}
-        return json_answer({"issueTypes": types, **page})
+        return self._listed("issueTypes", types)
 
     def _create_screen(self, call: Call, parts: list[str]) -> Answer:
         self._check_project(parts[0])
@@ -87,8 +94,11 @@ class Site(Emulator):
             for name in sorted(TAKEN_FIELDS)
             if name not in self.refused_fields
         ]
-        page = {"startAt": 0, "maxResults": 50, "total": len(fields)}
-        return json_answer({"fields": fields, **page})
+        return self._listed("fields", fields)
+
+    def _listed(self, name: str, entries: list[JsonObject]) -> Answer:
+        page = {"startAt": 0, "maxResults": 50, "total": len(entries)}
+        return json_answer({name: entries, **page})
 
     def _check_project(self, key: str) -> None:
         if key != PROJECT:

@@ -19,50 +19,19 @@ from connectors.document import (
     Paragraph,
     Table,
     shorten,
-    visible,
 )
 from connectors.model import JsonObject
+from connectors.tickets.jira_text import Fitting, shown, units
 
-MAX_UNITS = 32_767
-"""What a Jira text field holds. Which characters Jira counts is not documented, so the serialised
-document is held to it: the strictest reading."""
-
-_PIECE_LIMITS = (MAX_UNITS, 8000, 4000, 2000, 1000, 500, 200, 80)
-_MOST_ROWS = 50
-_LEAST_AROUND = 30
-"""Each piece of text costs at least this much ADF: so it is known without making it that a document
-of ten thousand rows does not fit."""
 _HEADING_LEVEL = 3
-
-# No character at all in XML, through which Jira exports; `visible` need not know them elsewhere.
-_NONCHARACTERS = {0xFFFE: "\\ufffe", 0xFFFF: "\\uffff"}
-
-
-def units(text: str) -> int:
-    """Length in UTF-16 code units, as Java counts."""
-    return len(text.encode("utf-16-le")) // 2
-
-
-def shown(text: str, *, keep_newlines: bool = False) -> str:
-    """Text that any Jira field takes: control and invisible characters as escapes."""
-    return visible(text, keep_newlines=keep_newlines).translate(_NONCHARACTERS)
+_LEAST_AROUND = 30
 
 
 def adf_of(document: Document, *, tail: Sequence[str] = ()) -> JsonObject:
     """The document as ADF, with one paragraph for each text of `tail` at its end, kept whole.
-
-    What is too long for Jira is shortened rather than refused: first the longest pieces (evidence),
-    step by step; at last rows and blocks are left out from the end, and a sentence says how many.
-    """
-    end = [_paragraph(shown(text)) for text in tail]
-    lengths = [len(text) for text in document.texts()]
-    for limit in _PIECE_LIMITS:
-        if sum(min(length, limit) + _LEAST_AROUND for length in lengths) > MAX_UNITS:
-            continue
-        made = _doc([*_nodes(document.blocks, limit), *end])
-        if _size(made) <= MAX_UNITS:
-            return made
-    return _cut(document.blocks, end)
+    What is too long for Jira is shortened (`jira_text.Fitting`)."""
+    fitting = Fitting(_node, _paragraph, lambda nodes: _size(_doc(nodes)), _LEAST_AROUND)
+    return _doc(fitting.fitted(document, tail))
 
 
 def last_paragraph(adf: object) -> str:
@@ -79,45 +48,12 @@ def last_paragraph(adf: object) -> str:
     return ""
 
 
-def _cut(blocks: Sequence[Block], end: Sequence[JsonObject]) -> JsonObject:
-    nodes = _nodes([_few_rows(block) for block in blocks], _PIECE_LIMITS[-1])
-    room = MAX_UNITS - _size(_doc([*end, _left_out(len(nodes))]))
-    kept: list[JsonObject] = []
-    for node in nodes:
-        room -= _size(node) + 1
-        if room < 0:
-            break
-        kept.append(node)
-    gone = len(nodes) - len(kept)
-    return _doc([*kept, *([_left_out(gone)] if gone else []), *end])
-
-
-def _few_rows(block: Block) -> Block:
-    match block:
-        case Table(header, rows) if len(rows) > _MOST_ROWS:
-            more = (f"{len(rows) - _MOST_ROWS} more rows left out",)
-            return Table(header, (*rows[:_MOST_ROWS], more))
-        case Bullets(items) if len(items) > _MOST_ROWS:
-            more = (f"{len(items) - _MOST_ROWS} more left out",)
-            return Bullets((*items[:_MOST_ROWS], *more))
-    return block
-
-
-def _left_out(count: int) -> JsonObject:
-    return _paragraph(f"{count} parts left out here: Jira takes no longer text.")
-
-
 def _size(node: JsonObject) -> int:
     return units(json.dumps(node, ensure_ascii=False, separators=(",", ":")))
 
 
-def _doc(content: list[JsonObject]) -> JsonObject:
-    return {"type": "doc", "version": 1, "content": content or [_paragraph("")]}
-
-
-def _nodes(blocks: Sequence[Block], limit: int) -> list[JsonObject]:
-    """One node a block; blocks without anything in them have none."""
-    return [node for node in (_node(block, limit) for block in blocks) if node is not None]
+def _doc(content: Sequence[JsonObject]) -> JsonObject:
+    return {"type": "doc", "version": 1, "content": [*content] or [_paragraph("")]}
 
 
 def _node(block: Block, limit: int) -> JsonObject | None:

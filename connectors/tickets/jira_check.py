@@ -7,7 +7,8 @@ from typing import Any
 
 from connectors.errors import AuthFailed, ConnectorError, NotFound, Rejected, Unavailable
 from connectors.model import CheckResult
-from connectors.tickets.jira_session import PRODUCT, JiraSession, api_path
+from connectors.tickets.jira_dialect import Dialect
+from connectors.tickets.jira_session import PRODUCT, JiraSession
 
 # Keys and names of Jira's own project permissions; source: `GET /rest/api/3/mypermissions`,
 # vendor's OpenAPI document, read 2026-11-25.
@@ -23,11 +24,11 @@ _SHOWN_VALUES = 10
 
 
 def check_project(
-    session: JiraSession, project: str, issue_type: str, needed: frozenset[str]
+    session: JiraSession, dialect: Dialect, project: str, issue_type: str, needed: frozenset[str]
 ) -> list[CheckResult]:
     """One result for each thing that a ticket needs. `needed`: fields that we set and that must
     therefore be on the create screen."""
-    signed_in = _tried("Jira: sign in", lambda: _sign_in(session))
+    signed_in = _tried("Jira: sign in", lambda: _sign_in(session, dialect))
     if not signed_in.ok:
         return [signed_in]
     return [
@@ -40,10 +41,10 @@ def check_project(
     ]
 
 
-def _sign_in(session: JiraSession) -> None:
-    me = session.read(api_path("myself"))
-    if not me.get("accountId"):
-        raise AuthFailed(PRODUCT, "does not know who is asking: check e-mail and API token")
+def _sign_in(session: JiraSession, dialect: Dialect) -> None:
+    me = session.read(session.path("myself"))
+    if not dialect.is_known(me):
+        raise AuthFailed(PRODUCT, "does not know who is asking: check the credentials")
     if me.get("active") is False:
         raise AuthFailed(PRODUCT, "the account is deactivated")
 
@@ -51,7 +52,7 @@ def _sign_in(session: JiraSession) -> None:
 def _permissions(session: JiraSession, project: str) -> Iterator[CheckResult]:
     params = {"projectKey": project, "permissions": ",".join(_PERMISSIONS)}
     try:
-        granted = session.read(api_path("mypermissions"), params).get("permissions")
+        granted = session.read(session.path("mypermissions"), params).get("permissions")
     except ConnectorError as fault:
         yield CheckResult(what=f"Jira: project {project}", ok=False, mend=fault.text)
         return
@@ -64,19 +65,19 @@ def _permissions(session: JiraSession, project: str) -> Iterator[CheckResult]:
 
 
 def _screen(session: JiraSession, project: str, issue_type: str, needed: frozenset[str]) -> None:
-    types = api_path("issue", "createmeta", project, "issuetypes")
+    types = session.path("issue", "createmeta", project, "issuetypes")
     found = {
         str(entry.get("name")): str(entry.get("id"))
-        for entry in session.pages(types, ("issueTypes", "createMetaIssueType"))
+        for entry in session.pages(types, ("issueTypes", "createMetaIssueType", "values"))
         if isinstance(entry, dict)
     }
     if issue_type not in found:
         names = session.http.redact(", ".join(sorted(found)) or "none")
         raise NotFound(PRODUCT, f"the project has no issue type {issue_type}; it has: {names}")
-    type_path = api_path("issue", "createmeta", project, "issuetypes", found[issue_type])
+    type_path = session.path("issue", "createmeta", project, "issuetypes", found[issue_type])
     fields = {
         _field_id(entry): entry
-        for entry in session.pages(type_path, ("fields", "results"))
+        for entry in session.pages(type_path, ("fields", "results", "values"))
         if isinstance(entry, dict)
     }
     if not fields:

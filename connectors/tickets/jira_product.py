@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, ClassVar
 
 from msgspec import field
 
@@ -22,14 +22,18 @@ class JiraProduct(Product):
     TYPE = "jira"
     ROLE = "tickets"
     CREDENTIALS = ("email", "api_token")
+    OR_CREDENTIALS: ClassVar[tuple[str, ...]] = ("token",)
+    OR_OPTIONS: ClassVar[dict[str, str]] = {"deployment": "data_center"}
 
     class Options(Product.Options, frozen=True, forbid_unknown_fields=True, kw_only=True):
-        """`project`: its key. `labels`: put on every ticket. `priorities`: severity → the name of a
-        Jira priority; none is sent without it. `site_url`: where people read tickets, when
-        `base_url` is Atlassian's gateway for scoped tokens. `fields`: id of a custom field → the
-        constant that every ticket gets, in the shape that Jira's REST API takes."""
+        """`deployment`: `cloud` or `data_center`. `project`: its key. `labels`: put on every
+        ticket. `priorities`: severity → the name of a Jira priority; none is sent without it.
+        `site_url`: where people read tickets, when `base_url` is Atlassian's gateway for scoped
+        tokens. `fields`: id of a custom field → the constant that every ticket gets, in the shape
+        that Jira's REST API takes."""
 
         project: str
+        deployment: str = "cloud"
         issue_type: str = "Task"
         labels: tuple[str, ...] = ()
         priorities: dict[str, str] = field(default_factory=dict)
@@ -39,6 +43,8 @@ class JiraProduct(Product):
         def __post_init__(self) -> None:
             if not _PROJECT.fullmatch(self.project):
                 raise ValueError("project is a Jira project's key, such as SEC")
+            if self.deployment not in ("cloud", "data_center"):
+                raise ValueError("deployment is cloud or data_center")
             if bad := [label for label in self.labels if label_of(label) != label]:
                 raise ValueError(f"a Jira label has no spaces and no control characters: {bad}")
             if self.site_url is not None and not self.site_url.startswith("https://"):
@@ -52,6 +58,6 @@ class JiraProduct(Product):
 def label_of(text: str) -> str:
     """A text as a Jira label: no blanks, no control characters, at most 255 characters."""
     # Imported here: most ticks read a configuration without labels and open no ticket.
-    from connectors.tickets.adf import shown
+    from connectors.tickets.jira_text import shown
 
     return re.sub(r"\s+", "-", shown(text.strip()))[:_MAX_LABEL]

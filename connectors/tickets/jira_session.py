@@ -1,4 +1,4 @@
-"""How we speak to Jira Cloud: who we are, and what its refusals mean.
+"""How we speak to Jira: who we are, and what its refusals mean.
 
 It trusts no 200 by itself: a login page and an answer given to a stranger are faults.
 """
@@ -6,8 +6,7 @@ It trusts no 200 by itself: a login page and an answer given to a stranger are f
 from __future__ import annotations
 
 import json as jsonlib
-from base64 import b64encode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from connectors.document import visible
@@ -18,7 +17,7 @@ from connectors.model import JsonObject, Secret
 PRODUCT = "Jira"
 
 _MEANING = {
-    401: "the e-mail address or API token was refused, or the token has ended",
+    401: "who asks was refused: the e-mail address or API token is wrong, or the token has ended",
     403: "the account may not do this",
     404: "it does not exist, or the account may not see it (Browse Projects)",
     410: "this Jira no longer has the API that was asked: Stockade needs an update",
@@ -27,15 +26,24 @@ _MEANING = {
 
 
 class JiraSession:
-    """Sends as the configured account (Basic: e-mail and API token)."""
+    """Sends as the configured account. `api`: the version in each path; `authorization`: what the
+    header of that name says, asked for each call because a secret may be renewed."""
 
     def __init__(
-        self, settings: HttpSettings, runtime: Runtime, *, email: Secret, api_token: Secret
+        self,
+        settings: HttpSettings,
+        runtime: Runtime,
+        *,
+        api: str,
+        secrets: Sequence[Secret],
+        authorization: Callable[[], str],
     ) -> None:
-        self._email = email
-        self._api_token = api_token
-        secrets = (email, api_token)
+        self._api = api
+        self._authorization = authorization
         self.http = HttpClient(PRODUCT, settings, runtime, secrets=secrets, explain=explain)
+
+    def path(self, *parts: str) -> str:
+        return path_of("rest", "api", self._api, *parts)
 
     def send(
         self,
@@ -54,30 +62,34 @@ class JiraSession:
                 method,
                 path,
                 repeat=repeat,
-                auth={"Authorization": self._basic()},
+                auth={"Authorization": self._authorization()},
                 params=params,
                 json=json,
                 files=files,
                 headers={"Accept": "application/json", **(headers or {})},
-                accept=accept,
+                accept=(*accept, 401, 403),
             )
-            return self._known(reply, repeat)
+            fault = self._refused_login(reply)
+            if fault is not None:
+                self.http.note_fault(fault)
+                raise fault
+            return reply
 
         return self.http.renewing(once)
 
-    def _basic(self) -> str:
-        pair = f"{self._email.reveal()}:{self._api_token.reveal()}".encode()
-        return f"Basic {b64encode(pair).decode('ascii')}"
-
-    @staticmethod
-    def _known(reply: Reply, repeat: Repeat) -> Reply:
-        """Errors: `AuthFailed` for a read that was answered as to a stranger."""
+    def _refused_login(self, reply: Reply) -> AuthFailed | None:
+        """Who asks was refused, or a read was answered as to a stranger."""
         reason = reply.headers.get("X-Seraph-LoginReason", "OK")
-        if repeat is Repeat.SAFE and ("FAILED" in reason or "DENIED" in reason):
+        named = f"login reason {visible(reason[:60])}" if _is_refusal(reason) else ""
+        if reply.status in (401, 403):
+            said = self.http.redact(explain(reply.status, reply.body) or "")
+            text = _captcha(reply.headers) or "; ".join(filter(None, (said, named)))
+            return AuthFailed(PRODUCT, f"HTTP {reply.status}: {text}", status=reply.status)
+        if reply.repeat is Repeat.SAFE and named:
             # A stranger's search finds nothing: "no ticket", and so a second one.
-            text = f"answered as to a stranger (login reason {visible(reason[:60])})"
-            raise AuthFailed(PRODUCT, text, status=reply.status)
-        return reply
+            text = f"answered as to a stranger: {_captcha(reply.headers) or named}"
+            return AuthFailed(PRODUCT, text, status=reply.status)
+        return None
 
     def read(
         self,
@@ -110,8 +122,24 @@ class JiraSession:
                 raise Unavailable(PRODUCT, f"ended its {keys[0]} at {start_at} of {total}")
 
 
-def api_path(*parts: str) -> str:
-    return path_of("rest", "api", "3", *parts)
+def _is_refusal(login_reason: str) -> bool:
+    return "FAILED" in login_reason or "DENIED" in login_reason
+
+
+def _captcha(headers: Mapping[str, str]) -> str | None:
+    """The sentence for an account that Jira lets sign in only by hand, for it failed too often.
+
+    Source: Atlassian's page *JIRA REST API Example - Basic Authentication*, read 2026-11-25, and
+    the headers in public reports (gioboa/jira-plugin#26, go-jira/jira#8)."""
+    denied = headers.get("X-Authentication-Denied-Reason", "")
+    reason = headers.get("X-Seraph-LoginReason", "")
+    if "CAPTCHA" not in denied.upper() and "AUTHENTICATION_DENIED" not in reason.upper():
+        return None
+    named = visible((denied.partition(";")[0] or reason)[:60])
+    return (
+        f"Jira wants a CAPTCHA after failed sign-ins ({named}): sign in once as this account in a"
+        " browser, or have an administrator reset its failed sign-ins"
+    )
 
 
 def object_of(reply: Reply) -> JsonObject:

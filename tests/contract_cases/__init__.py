@@ -7,7 +7,7 @@ fails with a sentence.
 
 from __future__ import annotations
 
-from tests.contract_cases import falcon, jira, slack, splunk
+from tests.contract_cases import falcon, jira, jira_data_center, slack, splunk
 from tests.contract_cases.case import Case
 
 __all__ = ["CASES", "Case"]
@@ -15,7 +15,8 @@ __all__ = ["CASES", "Case"]
 CASES: dict[str, Case] = {
     "falcon": falcon.CASE,
     "jira": jira.CASE,
+    "jira, data_center": jira_data_center.CASE,
     "slack": slack.CASE,
     "splunk": splunk.CASE,
 }
-"""A connector's type → its case."""
+"""A connector's type → its case; after a comma, another way in which the type is set up."""

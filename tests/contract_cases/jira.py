@@ -18,7 +18,7 @@ from connectors.model import (
 from tests.contract_cases.case import Case, only
 from tests.fake_product import Reply, Request, json_reply
 
-_TICKET = TicketRef(id="10042", key="SEC-42", url="https://jira.example.test/browse/SEC-42")
+TICKET = TicketRef(id="10042", key="SEC-42", url="https://jira.example.test/browse/SEC-42")
 _DRAFT = TicketDraft(correlation="case-1", title="WS-042", body=Document((Paragraph("Isolated."),)))
 _LABEL = f"stockade-{sha256(b'case-1').hexdigest()[:16]}"
 
@@ -27,12 +27,12 @@ def _page(key: str, entries: list[Any]) -> dict[str, Any]:
     return {key: entries, "startAt": 0, "maxResults": 50, "total": len(entries)}
 
 
-def _issue() -> dict[str, Any]:
+def issue() -> dict[str, Any]:
     marker = {"type": "paragraph", "content": [{"type": "text", "text": "[stockade:key-1]"}]}
     comment = {"id": "1", "body": {"type": "doc", "version": 1, "content": [marker]}}
     return {
-        "id": _TICKET.id,
-        "key": _TICKET.key,
+        "id": TICKET.id,
+        "key": TICKET.key,
         "fields": {
             "status": {"name": "Open", "statusCategory": {"key": "new"}},
             "comment": _page("comments", [comment]),
@@ -43,7 +43,10 @@ def _issue() -> dict[str, Any]:
 
 
 def _answer(request: Request) -> Reply:
-    path = request.path.removeprefix("/rest/api/3")
+    return answer_at(request.path.removeprefix("/rest/api/3"))
+
+
+def answer_at(path: str) -> Reply:
     if path.endswith("/attachments"):
         return json_reply([{"id": "7", "filename": "report.json"}])
     if path.endswith("/comment"):
@@ -56,9 +59,9 @@ def _answer(request: Request) -> Reply:
     said: dict[str, Any] = {
         "/myself": {"accountId": "1", "active": True},
         "/mypermissions": {"permissions": {key: {"havePermission": True} for key in _NEEDS}},
-        "/search/jql": {"issues": [_issue()], "isLast": True},
-        "/issue": {"id": _TICKET.id, "key": _TICKET.key},
-        f"/issue/{_TICKET.id}": _issue(),
+        "/search/jql": {"issues": [issue()], "isLast": True},
+        "/issue": {"id": TICKET.id, "key": TICKET.key},
+        f"/issue/{TICKET.id}": issue(),
     }
     if path not in said:
         return json_reply(_error("no such path"), 404)
@@ -79,14 +82,14 @@ CASE = Case(
     answer=_answer,
     reads={
         "find_ticket": lambda tickets: tickets.find_ticket("case-1"),
-        "read_ticket": lambda tickets: tickets.read_ticket(_TICKET),
-        "find_comment": lambda tickets: tickets.find_comment(_TICKET, "key-1"),
-        "find_attachment": lambda tickets: tickets.find_attachment(_TICKET, "report.json"),
+        "read_ticket": lambda tickets: tickets.read_ticket(TICKET),
+        "find_comment": lambda tickets: tickets.find_comment(TICKET, "key-1"),
+        "find_attachment": lambda tickets: tickets.find_attachment(TICKET, "report.json"),
     },
     once={
         "create_ticket": lambda tickets: tickets.create_ticket(_DRAFT),
-        "comment_ticket": lambda tickets: tickets.comment_ticket(_TICKET, "k", _DRAFT.body),
-        "attach_file": lambda tickets: tickets.attach_file(_TICKET, "report.json", b"{}"),
+        "comment_ticket": lambda tickets: tickets.comment_ticket(TICKET, "k", _DRAFT.body),
+        "attach_file": lambda tickets: tickets.attach_file(TICKET, "report.json", b"{}"),
     },
     is_read=lambda request: request.method == "GET" or request.path.endswith("/search/jql"),
     refusal=_error,
@@ -119,7 +122,7 @@ CASE = Case(
         (
             only(
                 "/search/jql",
-                json_reply({"issues": [_issue(), {**_issue(), "id": "10099", "key": "SEC-99"}]}),
+                json_reply({"issues": [issue(), {**issue(), "id": "10099", "key": "SEC-99"}]}),
             ),
             lambda tickets: tickets.find_ticket("case-1").key,
             "SEC-42",
@@ -131,13 +134,13 @@ CASE = Case(
         "comment_ticket": lambda tickets: tickets.comment_ticket(
             TicketRef(id="", key="", url=""), "k", _DRAFT.body
         ),
-        "attach_file": lambda tickets: tickets.attach_file(_TICKET, "", b""),
+        "attach_file": lambda tickets: tickets.attach_file(TICKET, "", b""),
         "create_ticket": lambda tickets: tickets.create_ticket(
             TicketDraft(correlation="", title="x", body=_DRAFT.body)
         ),
         "comment_ticket without a key": lambda tickets: tickets.comment_ticket(
-            _TICKET, "", _DRAFT.body
+            TICKET, "", _DRAFT.body
         ),
-        "find_comment": lambda tickets: tickets.find_comment(_TICKET, ""),
+        "find_comment": lambda tickets: tickets.find_comment(TICKET, ""),
     },
 )
