@@ -51,6 +51,12 @@ def plan_sha256(question: Question, devices: Sequence[Device], run: Run, key: st
     return hashlib.sha256(msgspec.json.encode(plan)).hexdigest()
 
 
+def affected_users(tx: Tx, approval: Approval) -> frozenset[str]:
+    """The user names that a question concerns: of its case's alerts, and of its devices."""
+    users = cases.users_of(tx, approval.case_id)
+    return frozenset(users.union(*(item.device.users for item in approval.items)))
+
+
 # -- opening ---------------------------------------------------------------------------------------
 
 

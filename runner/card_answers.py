@@ -10,7 +10,7 @@ import msgspec
 
 from connectors.model import Account, CardReading, Clock
 from runner import card_text
-from runner.approvals import settle
+from runner.approvals import affected_users, settle
 from runner.card_calls import CardCalls
 from runner.config import Config
 from runner.electing import (
@@ -20,9 +20,9 @@ from runner.electing import (
     escalates_at,
     voters_of,
 )
-from runner.journal import Journal, Tx, approvals, cases
+from runner.journal import Journal, Tx, approvals
 from runner.journal.records import Approval, ApprovalState, Vote
-from runner.votes import Electorate, tally, votes_of
+from runner.votes import LOGIN, Electorate, Outcome, tally, votes_given_here, votes_of
 
 QUICK = timedelta(seconds=5)
 """Nobody reads a card in less."""
@@ -46,8 +46,29 @@ class CardAnswers:
         return tuple(person.slack for person in people if person.slack is not None)
 
     def count(self, approval: Approval, reading: CardReading) -> bool:
+        """Judge what one reading of the card shows. True for a yes."""
         electorate = self._electorate(approval, reading)
         votes = votes_of(approval, reading.answers, electorate, self._clock.now())
+        outcome = self._decide(approval, votes)
+        self._answer(approval, votes)
+        self._announce(approval)
+        if outcome is None:
+            self._remind(approval)
+            self._escalate(approval)
+            self.tell_notes(approval)
+        return outcome is not None and outcome.state is ApprovalState.APPROVED
+
+    def count_here(self, approval: Approval) -> bool:
+        """Judge what was answered on the runner's machine while chat cannot be read; what chat
+        showed before stands. True for a yes."""
+        if not approval.local:
+            return False
+        electorate = self._electorate(approval, None)
+        shown = [vote for vote in approval.votes if not vote.account.startswith(LOGIN)]
+        outcome = self._decide(approval, (*shown, *votes_given_here(approval, electorate)))
+        return outcome is not None and outcome.state is ApprovalState.APPROVED
+
+    def _decide(self, approval: Approval, votes: tuple[Vote, ...]) -> Outcome | None:
         voted = msgspec.structs.replace(approval, votes=votes)
         outcome = tally(voted, votes)
         if outcome is not None:
@@ -55,44 +76,49 @@ class CardAnswers:
                 _note_quick(tx, settle(tx, voted, outcome))
         elif votes != approval.votes:
             with self._journal.write() as tx:
-                approvals.save(tx, voted)
+                # A command may have added to it since it was read.
+                current = approvals.read(tx, approval.id)
+                approvals.save(tx, msgspec.structs.replace(current, votes=votes))
                 tx.entry("votes_seen", {"approval": approval.id}, votes)
-        self._answer(approval, votes)
-        if outcome is None:
-            self._remind(approval)
-            self._escalate(approval)
-            self.tell_notes(approval)
-        return outcome is not None and outcome.state is ApprovalState.APPROVED
+        return outcome
+
+    def _announce(self, approval: Approval) -> None:
+        """Say in the thread who answered where nobody in chat could see it."""
+        labels = {asked.choice.emoji: asked.choice.label for asked in approval.choices}
+        for answer in approval.local:
+            text = (
+                f"{answer.person} answered «{labels[answer.choice]}» on the runner's machine"
+                f" (login {answer.login})."
+            )
+            self._calls.reply(approval, f"here.{answer.login}.{answer.choice}", text)
 
     def voters(self, approval: Approval) -> Voters:
         """Who may answer."""
         config = self._config
-        return voters_of(config.approvals, config.people, approval, self._affected(approval))
+        with self._journal.read() as tx:
+            affected = affected_users(tx, approval)
+        return voters_of(config.approvals, config.people, approval, affected)
 
     def who_may(self, approval: Approval) -> str:
         """What the card says about who may answer."""
         after_s = escalates_after_s(self._config.approvals, approval)
         return card_text.who_may_answer(approval, self.voters(approval), after_s)
 
-    def _affected(self, approval: Approval) -> frozenset[str]:
-        """The user names that a question concerns: of its alerts, and of its devices."""
-        with self._journal.read() as tx:
-            users = cases.users_of(tx, approval.case_id)
-        return frozenset(users.union(*(item.device.users for item in approval.items)))
-
-    def _electorate(self, approval: Approval, reading: CardReading) -> Electorate:
+    def _electorate(self, approval: Approval, reading: CardReading | None) -> Electorate:
         """Look up, live, each account that answered and could be an approver's."""
+        with self._journal.read() as tx:
+            affected = affected_users(tx, approval)
         people = self._config.people
         known = {person.slack for person in people.values()}
         accounts: dict[str, Account | None] = {}
-        for answer in reading.answers:
+        for answer in () if reading is None else reading.answers:
             if answer.account in known and answer.account not in accounts:
                 accounts[answer.account] = self._calls.account(answer.account)
         return Electorate(
             people=people,
             approvers=approvers_of(self._config.approvals, approval),
             accounts=accounts,
-            affected_users=self._affected(approval),
+            affected_users=affected,
             requested_by=approval.requested_by,
         )
 
@@ -103,7 +129,8 @@ class CardAnswers:
                 continue
             text = f":{vote.choice}: does not count: {vote.why_not}."
             told = hashlib.sha256(f"{vote.account}:{vote.choice}:{vote.why_not}".encode())
-            self._calls.reply(approval, f"uncounted.{told.hexdigest()[:12]}", text, (vote.account,))
+            called = () if vote.account.startswith(LOGIN) else (vote.account,)
+            self._calls.reply(approval, f"uncounted.{told.hexdigest()[:12]}", text, called)
 
     def _remind(self, approval: Approval) -> None:
         """Once, when half the time has gone."""

@@ -41,14 +41,15 @@ def card(tx: Tx, approval: Approval, mentions: tuple[str, ...], who: str) -> Car
     alert = cases.read_alert(tx, case.alert_id)
     return Card(
         key=approval.id,
-        fallback=marked(_question_text(approval), approval.mode),
+        fallback=marked(question_text(approval), approval.mode),
         body=Document(blocks=tuple(_card_blocks(tx, approval, case, alert, who))),
         choices=tuple(asked.choice for asked in approval.choices),
         mentions=mentions,
     )
 
 
-def _question_text(approval: Approval) -> str:
+def question_text(approval: Approval) -> str:
+    """The question in one line, as a phone shows it."""
     if is_general(approval):
         until = approval.expires_at.strftime("%H:%M UTC") if approval.expires_at else "?"
         return f"{visible(mask_secrets(approval.reason))} Answer by {until}"
@@ -61,7 +62,7 @@ def _question_text(approval: Approval) -> str:
 
 
 def _card_blocks(tx: Tx, approval: Approval, case: Case, alert: Alert, who: str) -> list[Block]:
-    blocks: list[Block] = [Heading(text=marked(_question_text(approval), approval.mode))]
+    blocks: list[Block] = [Heading(text=marked(question_text(approval), approval.mode))]
     blocks += assessment_blocks(case.assessment)
     if alert.cmdline:
         blocks.append(cmdline_block(alert.cmdline))

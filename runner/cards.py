@@ -85,6 +85,7 @@ class Cards:
             self._is_agreed = self._turn(approval)
             self._failures = 0
         except Suspended:
+            self._is_agreed = self._answers.count_here(approval)
             if self._is_unasked(approval):
                 self.trouble[approval.code] = "its card is not posted yet: nobody was asked"
         except (ConnectorError, StepFailed) as fault:
@@ -92,6 +93,7 @@ class Cards:
             log.warning("card approval=%s not served: %s", approval.id, fault)
             self.trouble[approval.code] = str(fault)
             self._expire_unseen(approval)
+            self._is_agreed = self._answers.count_here(approval)
 
     def _expire_unseen(self, approval: Approval) -> None:
         """Time runs out whether chat can be read or not; a late answer does not count."""
@@ -177,7 +179,8 @@ class Cards:
         who = self._answers.who_may(approval)
         with self._journal.write() as tx:
             expires_at = tx.clock.now() + timedelta(seconds=approval.expires_s)
-            timed = msgspec.structs.replace(approval, expires_at=expires_at)
+            current = approvals.read(tx, approval.id)
+            timed = msgspec.structs.replace(current, expires_at=expires_at)
             card = card_text.card(tx, timed, self._answers.called(), who)
             approvals.save(tx, msgspec.structs.replace(timed, card=card))
         return card

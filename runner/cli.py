@@ -164,6 +164,10 @@ def _with_journal(arguments: argparse.Namespace, config: Config, journal: Journa
             return ledger_command(
                 arguments, config, journal, lambda: build_service(config, journal), login_name()
             )
+        if arguments.command in ("approve", "deny"):
+            from runner.cli_answer import answer_command
+
+            return answer_command(arguments, config, journal, login_name())
         if arguments.command == "report":
             from runner.cli_report import report_command
 

@@ -43,6 +43,7 @@ def build_parser(first: str | None = None) -> argparse.ArgumentParser:
 def _add_others(
     commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser
 ) -> None:
+    from runner.cli_answer import add_answers
     from runner.cli_first import add_first
     from runner.cli_ledger import add_ledger
     from runner.cli_playbooks import add_playbooks
@@ -66,6 +67,7 @@ def _add_others(
     _add_steering(command)
     add_proof(command)
     add_ledger(command, _duration)
+    add_answers(command)
     add_storage(command)
     add_splunk(commands, common)
     add_tune(command, _duration)

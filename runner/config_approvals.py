@@ -12,6 +12,8 @@ from runner.config_connectors import Reading
 from runner.schema import closest
 from runner.yaml_reader import Path as Where
 
+SUPERUSER = "root"
+
 
 class ApprovalRules:
     """`approvals()` reports each fault and goes on, so that one reading finds everything."""
@@ -33,6 +35,7 @@ class ApprovalRules:
         self._quorum()
         self._tiers()
         self._escalation()
+        self._logins()
         return made.Approvals(
             approvers=shape.approvers,
             quorum=shape.quorum,
@@ -44,6 +47,7 @@ class ApprovalRules:
             },
             escalate_to=shape.escalate_to,
             escalate_after_s=shape.escalate_after_s,
+            cli=shape.cli,
         )
 
     def _all_answer(self, where: Where, names: tuple[str, ...]) -> None:
@@ -118,3 +122,21 @@ class ApprovalRules:
             text = "approvals.escalate_after_s is not before the question expires"
             mend = f"Give less than {shape.expires_s} seconds."
             self._reading.add(where, text, mend, "approver")
+
+    def _logins(self) -> None:
+        """Answers on the runner's machine need people whom it knows."""
+        shape = self._shape
+        if not shape.cli:
+            return
+        tiers = (name for tier in shape.tiers.values() for name in tier.approvers)
+        names = {*shape.approvers, *shape.escalate_to, *tiers}
+        known = [self._people[name] for name in names if name in self._people]
+        if not any(person.os_user for person in known):
+            mend = "Add `os_user:` to the people who may answer here, or leave `cli` out."
+            text = "approvals.cli is on, but no approver has an os_user"
+            self._reading.add(("approvals", "cli"), text, mend, "approver")
+        for person in known:
+            if person.os_user == SUPERUSER:
+                text = f"people.{person.name}: os_user {person.os_user} is everybody who may be it"
+                mend = "Name the login of one person, or switch approvals.cli off."
+                self._reading.add(("people", person.name, "os_user"), text, mend, "approver")

@@ -103,8 +103,6 @@ class TierShape(Shape, frozen=True, kw_only=True):
 
 
 class ApprovalsShape(Shape, frozen=True, kw_only=True):
-    LATER: ClassVar[tuple[str, ...]] = ("cli",)
-
     approvers: Texts = ()
     quorum: Annotated[int, Meta(ge=1, le=20)] = 1
     expires_s: Annotated[int, Meta(ge=60, le=86400)] = 1800
@@ -112,6 +110,7 @@ class ApprovalsShape(Shape, frozen=True, kw_only=True):
     tiers: dict[Literal["workstation", "server", "domain_controller"], TierShape] = {}
     escalate_to: Texts = ()
     escalate_after_s: Annotated[int, Meta(ge=30, le=86399)] | None = None
+    cli: bool = False
 
 
 class BudgetShape(Shape, frozen=True, kw_only=True):

@@ -81,7 +81,8 @@ class Tier(Struct, frozen=True, kw_only=True):
 
 class Approvals(Struct, frozen=True, kw_only=True):
     """Who may say yes, how many of them it takes, and how long a question stands. `mention` are the
-    people whom a card calls; after `escalate_after_s`, `escalate_to` may answer, too."""
+    people whom a card calls; after `escalate_after_s`, `escalate_to` may answer, too. `cli`: people
+    may also answer on the runner's machine."""
 
     approvers: tuple[str, ...] = ()
     quorum: int = 1
@@ -90,6 +91,7 @@ class Approvals(Struct, frozen=True, kw_only=True):
     tiers: dict[str, Tier] = {}
     escalate_to: tuple[str, ...] = ()
     escalate_after_s: int | None = None
+    cli: bool = False
 
 
 class Budget(Struct, frozen=True, kw_only=True):

@@ -17,7 +17,7 @@ from connectors.model import Clock, SearchJob, SearchPhase, SearchStatus, Window
 from connectors.siem.splunk.window import can_halve, next_window, watermark_after
 from runner.config import Config, SearchConfig, SearchMode
 from runner.journal import Journal, Tx, polls
-from runner.journal.records import Poll, PollJob
+from runner.journal.poll_records import Poll, PollJob
 from runner.poll_rows import Admit, Admitting, store_rows
 from runner.poll_stretch import Asked, after_part, asked_by, from_where, gap, halved, next_step
 from runner.roles import Roles

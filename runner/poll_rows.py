@@ -10,7 +10,7 @@ from msgspec import Struct
 from connectors.model import Alert, Row, Window
 from runner.config import SearchConfig
 from runner.journal import Tx
-from runner.journal.records import Poll
+from runner.journal.poll_records import Poll
 from runner.routing import Admission
 
 Admit = Callable[[Tx, SearchConfig, Alert], Admission]

@@ -15,7 +15,7 @@ from msgspec import Struct
 from connectors.model import ScheduledRun, SearchJob, Window
 from connectors.siem.splunk.window import EVENT_FUTURE_S, halve, rest_of
 from runner.config import SearchConfig
-from runner.journal.records import PollJob
+from runner.journal.poll_records import PollJob
 
 
 class Asked(Struct, frozen=True, kw_only=True):

@@ -14,10 +14,13 @@ from msgspec import Struct
 
 from connectors.model import Account, Answer
 from runner.config import Person
-from runner.journal.records import Approval, ApprovalState, ChoiceRole, Vote
+from runner.journal.records import Approval, ApprovalState, ChoiceRole, LocalAnswer, Vote
 
 CLOCK_SLACK = timedelta(minutes=2)
 """How far a clock may be corrected backwards before what it measured counts no more."""
+
+LOGIN = "login:"
+"""What the account of a vote begins with that was not given in chat."""
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -62,6 +65,13 @@ class Electorate(Struct, frozen=True, kw_only=True):
             return "guests and people of other workspaces may not answer"
         return left_out(person, self.requested_by, self.affected_users)
 
+    def why_not_here(self, answer: LocalAnswer) -> str | None:
+        """Why an answer that was given on the runner's machine does not count."""
+        person = self.people.get(answer.person)
+        if person is None or person.name not in self.approvers or person.os_user != answer.login:
+            return "you are not on the list of approvers"
+        return left_out(person, self.requested_by, self.affected_users)
+
 
 def left_out(person: Person, requested_by: str | None, affected: Collection[str]) -> str | None:
     """Why somebody on the list may not answer this one question; None when they may."""
@@ -88,7 +98,7 @@ def votes_of(
     first seen, and one that is gone is kept as withdrawn."""
     offered = {asked.choice.emoji for asked in approval.choices}
     before = {(vote.account, vote.choice): vote for vote in approval.votes}
-    found: dict[tuple[str, str], Vote] = {}
+    found = {(vote.account, vote.choice): vote for vote in votes_given_here(approval, electorate)}
     for answer in answers:
         if answer.choice not in offered:
             continue
@@ -109,6 +119,21 @@ def votes_of(
         if key not in found
     ]
     return (*found.values(), *gone)
+
+
+def votes_given_here(approval: Approval, electorate: Electorate) -> tuple[Vote, ...]:
+    """The votes of those who answered on the runner's machine. None is ever withdrawn."""
+    return tuple(
+        Vote(
+            account=f"{LOGIN}{answer.login}",
+            person=answer.person,
+            choice=answer.choice,
+            seen_at=answer.at,
+            counted=electorate.why_not_here(answer) is None,
+            why_not=electorate.why_not_here(answer),
+        )
+        for answer in approval.local
+    )
 
 
 def tally(approval: Approval, votes: Sequence[Vote]) -> Outcome | None:

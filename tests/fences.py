@@ -146,6 +146,7 @@ ROOMS: tuple[tuple[int, str], ...] = (
     (10, "runner/isolations.py"),
     (10, "runner/ledger_rebuild.py"),
     (10, "runner/undo.py"),
+    (10, "runner/answering.py"),
     (9, "runner/noticing.py"),
     (9, "runner/lanes.py"),
     (9, "runner/service.py"),

@@ -19,7 +19,7 @@ from connectors.emulators.scenario import stored_event
 from connectors.emulators.splunk import Splunk
 from connectors.model import JsonObject, Row
 from runner.journal import Journal, polls
-from runner.journal.records import Poll
+from runner.journal.poll_records import Poll
 from runner.result import Result
 from runner.ticks import run_once
 from tests.world import World, running_world

@@ -440,7 +440,7 @@ def test_config_with_wrong_roles_is_refused(load: Load, roles: str, codes: list[
         "{approvers: [alex], tiers: {server: {approvers: [alex], quorum: 2}}}",
         "{approvers: [alex], tiers: {server: {approvers: [nobody, alex]}}}",
         "{approvers: [alex], tiers: {laptop: {approvers: [alex]}}}",
-        "{approvers: [alex], cli: true}",
+        "{approvers: [kim], cli: true}",
         "{approvers: [alex], mention: [pat]}",
     ],
 )

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import msgspec
 
-from runner.journal.records import Poll, PollJob
+from runner.journal.poll_records import Poll, PollJob
 from runner.journal.store import Tx
 
 

@@ -15,9 +15,7 @@ from connectors.model import (
     Choice,
     Device,
     MessageRef,
-    SearchJob,
     TicketRef,
-    Window,
 )
 from runner.config import Mode
 
@@ -172,6 +170,15 @@ class Vote(Struct, frozen=True, kw_only=True):
     withdrawn: bool = False
 
 
+class LocalAnswer(Struct, frozen=True, kw_only=True):
+    """An answer that a person gave on the runner's machine, where the kernel knows the login."""
+
+    person: str
+    login: str
+    choice: str
+    at: datetime
+
+
 class Approval(Struct, frozen=True, kw_only=True):
     """A question to people, bound to exactly what it allows (`plan_sha256`)."""
 
@@ -209,6 +216,7 @@ class Approval(Struct, frozen=True, kw_only=True):
     card: Card | None = None
     message: MessageRef | None = None
     votes: tuple[Vote, ...] = ()
+    local: tuple[LocalAnswer, ...] = ()
     notes: tuple[str, ...] = ()
     """Sentences for the card's thread, in order; follow-up posts each once."""
     due_at: datetime | None = None
@@ -278,39 +286,3 @@ class LedgerRow(Struct, frozen=True, kw_only=True):
     drift: str | None = None
     due_at: datetime | None = None
     note: str | None = None
-
-
-class PollJob(Struct, frozen=True, kw_only=True):
-    """A poll under way. `rest`: parts of the window that are asked after this one, because the
-    whole had more rows than the SIEM gives at once."""
-
-    search: str
-    window: Window
-    job: SearchJob
-    rest: tuple[Window, ...] = ()
-    has_gap: bool = False
-    """An earlier part was not whole: the rows are taken, and the watermark stays."""
-    covers: int | None = None
-    """Where the watermark stands after all of it, when that is not the window's end."""
-    is_run: bool = False
-    """The job is the scheduler's, which others read, too: it is never cancelled."""
-
-
-class Poll(Struct, frozen=True, kw_only=True):
-    """One finished poll of one search."""
-
-    search: str
-    at: datetime
-    ok: bool
-    window: Window | None
-    from_run: bool = False
-    rows: int = 0
-    new: int = 0
-    known: int = 0
-    late: int = 0
-    skipped: int = 0
-    incomplete: str | None = None
-    canary: bool | None = None
-    error: str | None = None
-    watermark_before: int | None = None
-    watermark_after: int | None = None

@@ -9,7 +9,8 @@ from datetime import datetime
 import msgspec
 from msgspec import Struct
 
-from runner.journal.records import Approval, Poll, Run
+from runner.journal.poll_records import Poll
+from runner.journal.records import Approval, Run
 from runner.journal.store import Tx
 
 

@@ -1,0 +1,139 @@
+"""Answers that people give on the runner's machine: the way that is left when chat is down.
+
+The answer is only noted here. It is judged with those in chat, by the same rules, at the runner's
+next look; there is one decision, whichever answers come first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import Struct
+
+from connectors.document import visible
+from runner.approvals import affected_users
+from runner.card_text import question_text
+from runner.choices import NUMBERS
+from runner.config import Config
+from runner.effects import plain
+from runner.electing import voters_of
+from runner.journal import Journal, Tx, approvals
+from runner.journal.records import Approval, ApprovalState, AskedChoice, ChoiceRole, LocalAnswer
+from runner.masking import mask_secrets
+from runner.result import Result
+
+YES_ROLES = (ChoiceRole.APPROVE, ChoiceRole.PICK, ChoiceRole.ANSWER)
+NO_ROLES = (ChoiceRole.DENY, ChoiceRole.VETO)
+
+
+class Refused(Exception):
+    """Why the answer is not taken: one sentence."""
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """What an answer would say, to be shown before it is given."""
+
+    approval: Approval
+    asked: AskedChoice
+    person: str
+
+    def text(self) -> str:
+        lines = [
+            question_text(self.approval),
+            f"Question {self.approval.code}, {self.approval.case_id}. {self.approval.reason}",
+            *(
+                f"  {item.device.hostname}, id {item.device.device_id}: {item.proof}"
+                for item in self.approval.items
+            ),
+            f"{self.person} answers: {self.asked.choice.label}",
+        ]
+        return visible(mask_secrets("\n".join(lines)), keep_newlines=True)
+
+
+def plan_answer(
+    journal: Journal, config: Config, code: str, word: str, which: str | None, login: str
+) -> Plan:
+    """What `word` (approve, deny) to the question with this code would say. `which`: the number of
+    a device or answer on the card, or an answer's name. Errors: `Refused`."""
+    with journal.read() as tx:
+        return _plan(tx, config, code, word, which, login)
+
+
+def give_answer(journal: Journal, plan: Plan, login: str) -> Result:
+    """Note the answer. Repeat: it is noted once."""
+    with journal.write() as tx:
+        current = approvals.read(tx, plan.approval.id)
+        if not _is_open(current):
+            return refusal(f"question {current.code} is {current.state} by now")
+        choice = plan.asked.choice.emoji
+        said = LocalAnswer(person=plan.person, login=login, choice=choice, at=tx.clock.now())
+        if not any((one.login, one.choice) == (login, choice) for one in current.local):
+            approvals.save(tx, msgspec.structs.replace(current, local=(*current.local, said)))
+            refs = {"case": current.case_id, "approval": current.id}
+            tx.entry("answered_here", refs, said)
+    text = (
+        f"noted: {plan.person} answers «{plan.asked.choice.label}» to question {current.code};"
+        " the runner judges it at its next look"
+    )
+    return Result(code=0, data=plain(said), text=text)
+
+
+def refusal(text: str) -> Result:
+    return Result(code=2, data={"error": text}, text=text)
+
+
+def _is_open(approval: Approval) -> bool:
+    return approval.state in (ApprovalState.POSTING, ApprovalState.OPEN)
+
+
+def _plan(tx: Tx, config: Config, code: str, word: str, which: str | None, login: str) -> Plan:
+    if not config.approvals.cli:
+        raise Refused("approvals.cli is off: questions are answered in chat only")
+    waiting = [one for one in approvals.unclosed(tx) if _is_open(one)]
+    approval = next((one for one in waiting if one.code == code.upper()), None)
+    if approval is None:
+        codes = ", ".join(one.code for one in waiting) or "none"
+        raise Refused(f"no open question has the code {code}; open are: {codes}")
+    if approval.expires_at is None:
+        raise Refused(f"question {code} was not put yet: let stockade run try to ask first")
+    asked = _meant(approval.choices, word, which)
+    return Plan(approval=approval, asked=asked, person=_voter(tx, config, approval, login))
+
+
+def _voter(tx: Tx, config: Config, approval: Approval, login: str) -> str:
+    person = next((one for one in config.people.values() if one.os_user == login), None)
+    if person is None:
+        raise Refused(f"the login {login} is nobody's os_user under people")
+    affected = affected_users(tx, approval)
+    voters = voters_of(config.approvals, config.people, approval, affected)
+    if person.name not in voters.now:
+        why = voters.left_out.get(person.name, "not among those who may answer it now")
+        raise Refused(f"{person.name} may not answer question {approval.code}: {why}")
+    return person.name
+
+
+def _meant(choices: Sequence[AskedChoice], word: str, which: str | None) -> AskedChoice:
+    """Which of the card's choices the words stand for."""
+    roles = YES_ROLES if word == "approve" else NO_ROLES
+    offered = [asked for asked in choices if asked.role in roles]
+    if which is None:
+        plain_ones = [one for one in offered if one.role in (ChoiceRole.APPROVE, ChoiceRole.DENY)]
+        found = plain_ones
+    else:
+        found = [one for one in offered if which in (_number(one), one.choice.name)]
+    if len(found) == 1:
+        return found[0]
+    known = "; ".join(f"{word} CODE{_suffix(one)}: {one.choice.label}" for one in offered)
+    raise Refused(f"say which: {known or f'this question cannot be answered with {word}'}")
+
+
+def _number(asked: AskedChoice) -> str | None:
+    """Its number on the card, as people type it."""
+    emoji = asked.choice.emoji
+    return str(NUMBERS.index(emoji) + 1) if emoji in NUMBERS else None
+
+
+def _suffix(asked: AskedChoice) -> str:
+    number = _number(asked)
+    return "" if number is None else f" {number}"
