@@ -43,7 +43,7 @@ class CardAnswers:
 
     def _accounts(self, names: Sequence[str]) -> tuple[str, ...]:
         people = [self._config.people[name] for name in names]
-        return tuple(person.slack for person in people if person.slack is not None)
+        return tuple(person.account for person in people if person.account is not None)
 
     def count(self, approval: Approval, reading: CardReading) -> bool:
         """Judge what one reading of the card shows. True for a yes."""
@@ -109,7 +109,7 @@ class CardAnswers:
         with self._journal.read() as tx:
             affected = affected_users(tx, approval)
         people = self._config.people
-        known = {person.slack for person in people.values()}
+        known = {person.account for person in people.values()}
         accounts: dict[str, Account | None] = {}
         for answer in () if reading is None else reading.answers:
             if answer.account in known and answer.account not in accounts:
@@ -124,10 +124,11 @@ class CardAnswers:
 
     def _answer(self, approval: Approval, votes: Sequence[Vote]) -> None:
         """Tell those whose answer does not count, each once for each reason."""
+        labels = {asked.choice.emoji: asked.choice.label for asked in approval.choices}
         for vote in votes:
             if vote.why_not is None or vote.withdrawn:
                 continue
-            text = f":{vote.choice}: does not count: {vote.why_not}."
+            text = f'The answer "{labels[vote.choice]}" does not count: {vote.why_not}.'
             told = hashlib.sha256(f"{vote.account}:{vote.choice}:{vote.why_not}".encode())
             called = () if vote.account.startswith(LOGIN) else (vote.account,)
             self._calls.reply(approval, f"uncounted.{told.hexdigest()[:12]}", text, called)

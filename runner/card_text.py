@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from connectors.base import Effect
 from connectors.document import (
     Block,
@@ -17,11 +19,11 @@ from connectors.document import (
     Table,
     visible,
 )
-from connectors.model import Alert, Card, Device, IsolationState
+from connectors.model import Alert, Card, Choice, Device, IsolationState
 from runner.choices import is_general, is_pick
 from runner.electing import Voters
 from runner.journal import Tx, cases, ledger
-from runner.journal.records import Approval, ApprovalState, Case, ChoiceRole, LedgerRow
+from runner.journal.records import Approval, ApprovalState, AskedChoice, Case, ChoiceRole, LedgerRow
 from runner.masking import mask_secrets
 from runner.wording import (
     LEDGER_WORDS,
@@ -43,7 +45,7 @@ def card(tx: Tx, approval: Approval, mentions: tuple[str, ...], who: str) -> Car
         key=approval.id,
         fallback=marked(question_text(approval), approval.mode),
         body=Document(blocks=tuple(_card_blocks(tx, approval, case, alert, who))),
-        choices=tuple(asked.choice for asked in approval.choices),
+        choices=tuple(_explained(approval, asked) for asked in approval.choices),
         mentions=mentions,
     )
 
@@ -69,7 +71,7 @@ def _card_blocks(tx: Tx, approval: Approval, case: Case, alert: Alert, who: str)
     blocks.append(facts_table(case, alert))
     if not is_general(approval):
         blocks += _about_devices(tx, approval, case)
-    blocks.append(Bullets(items=(*_answers(approval), who)))
+    blocks.append(Paragraph(text=who))
     _, head = tx.head()
     ticket = f", ticket {case.ticket.key}" if case.ticket else ""
     blocks.append(
@@ -157,20 +159,17 @@ def _held_by(row: LedgerRow) -> str:
     return f"{row.device.hostname} is isolated for {', '.join(row.holders)}.{whose}"
 
 
-def _answers(approval: Approval) -> list[str]:
-    """How to answer, an item a choice."""
+def _explained(approval: Approval, asked: AskedChoice) -> Choice:
+    """A choice whose label says what it does; each product shows its emoji in its own way."""
     need = "one person" if approval.quorum == 1 else f"{approval.quorum} people"
     words = {
         ChoiceRole.APPROVE: f"yes, do it ({need} needed)",
         ChoiceRole.DENY: "no (one person is enough, and it beats a yes)",
     }
-    lines = []
-    for asked in approval.choices:
-        meaning = words.get(asked.role, asked.choice.label)
-        if asked.role is ChoiceRole.ANSWER:
-            meaning = f"{label_of(approval, asked.choice.name)} ({need} needed)"
-        lines.append(f"react with :{asked.choice.emoji}: → {meaning}")
-    return lines
+    meaning = words.get(asked.role, asked.choice.label)
+    if asked.role is ChoiceRole.ANSWER:
+        meaning = f"{label_of(approval, asked.choice.name)} ({need} needed)"
+    return msgspec.structs.replace(asked.choice, label=meaning)
 
 
 def who_may_answer(approval: Approval, voters: Voters, after_s: int) -> str:

@@ -65,7 +65,7 @@ class ApprovalRules:
             return
         chat = self._reading.shape.connectors.get(self._roles.get("chat", ""))
         person = self._people.get(name)
-        if chat is not None and person is not None and not getattr(person, chat.type, None):
+        if chat is not None and person is not None and person.account is None:
             text = f"{key}: {name} has no {chat.type} account"
             self._reading.add(where, text, f"Add `{chat.type}:` to people.{name}.", "approver")
 

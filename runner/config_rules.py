@@ -61,9 +61,9 @@ class _Rules:
 
     def config(self) -> made.Config:
         shape = self._reading.shape
-        people = self._people()
         connectors = self._connectors.connectors()
         roles = self._roles()
+        people = self._people(roles.get("chat"))
         return made.Config(
             state_dir=self._state_dir(),
             version=shape.version,
@@ -93,19 +93,26 @@ class _Rules:
             self._reading.add((), "the file has no `state_dir`", mend, "path")
         return self._reading.path(text or "", ("state_dir",))
 
-    def _people(self) -> dict[str, made.Person]:
-        people = {
+    def _people(self, chat: str | None) -> dict[str, made.Person]:
+        """With the account at the bound chat product; one account of another product does not
+        vote."""
+        self._one_owner()
+        bound = self._reading.shape.connectors.get(chat or "")
+        return {
             name: made.Person(
                 name=name,
-                slack=person.slack,
+                account=None if bound is None else getattr(person, bound.type, None),
                 os_user=person.os_user,
                 windows_user=person.windows_user,
             )
             for name, person in self._reading.shape.people.items()
         }
+
+    def _one_owner(self) -> None:
         owners: dict[tuple[str, str], str] = {}
-        for name, person in people.items():
-            accounts = [("slack", person.slack), ("os_user", person.os_user)]
+        for name, person in self._reading.shape.people.items():
+            keys = (*shapes.AccountsShape.__struct_fields__, "os_user")
+            accounts = [(key, cast("str | None", getattr(person, key))) for key in keys]
             accounts += [("windows_user", account) for account in person.windows_user]
             for channel, account in accounts:
                 if account is None:
@@ -115,7 +122,6 @@ class _Rules:
                     text = f"people.{name}: the {channel} account is also that of {owner}"
                     mend = "One account belongs to one person, or votes would count twice."
                     self._reading.add(("people", name, channel), text, mend, "account")
-        return people
 
     def _heartbeat(self) -> Secret | None:
         source = self._reading.shape.heartbeat_url

@@ -9,6 +9,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from msgspec import Meta
 
 from connectors.base import Effect
+from connectors.chat.matrix_product import MatrixAccount
+from connectors.chat.slack_product import SlackAccount
 from runner.config_types import LONGEST_LEASE_H, Mode, SearchMode
 from runner.schema import Shape
 
@@ -64,8 +66,14 @@ class TlsShape(Shape, frozen=True, kw_only=True):
     ) = None
 
 
-class PersonShape(Shape, frozen=True, kw_only=True):
-    slack: Text | None = None
+class AccountsShape(Shape, frozen=True, kw_only=True):
+    """A person's account at each chat product, by the product's `type`."""
+
+    slack: SlackAccount | None = None
+    matrix: MatrixAccount | None = None
+
+
+class PersonShape(AccountsShape, frozen=True, kw_only=True):
     os_user: Text | None = None
     windows_user: Texts = ()
 

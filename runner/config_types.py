@@ -25,11 +25,11 @@ class Mode(StrEnum):
 
 
 class Person(Struct, frozen=True, kw_only=True):
-    """One person with an account per channel: one vote over all of them. `windows_user` are the
-    accounts whose own hits this person may not approve."""
+    """One person, with one vote. `account`: the one at the chat product that is bound to the role;
+    `windows_user` are the accounts whose own hits this person may not approve."""
 
     name: str
-    slack: str | None = None
+    account: str | None = None
     os_user: str | None = None
     windows_user: tuple[str, ...] = ()
 

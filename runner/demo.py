@@ -104,6 +104,8 @@ class _Person:
         self._say(f"\n── In Slack, channel {CHANNEL} " + "─" * 40)
         # Its heading is the line that a phone shows.
         self._say(text_of(approval.card.body).lstrip("\n"))
+        for choice in approval.card.choices:
+            self._say(f"  • react with :{choice.emoji}: → {choice.label}")
         emoji = self._choose(approval)
         if emoji is None:
             return

@@ -14,7 +14,7 @@ from runner.alerts import DEFAULT_FIELDS
 from runner.bundle import neighbours
 from runner.catalogue import CATALOGUE
 from runner.checks import NEEDED_FACTS
-from runner.config_shapes import PersonShape
+from runner.config_shapes import AccountsShape
 from runner.init_products import show_results
 from runner.init_talk import Talk
 from runner.loading import load_bundle, missing_input
@@ -113,7 +113,7 @@ def ask_people(talk: Talk, chat_type: str | None, chat: Any) -> dict[str, Any]:
     """The section `people`; empty when nobody is named."""
     talk.title("people: who answers?")
     people: dict[str, Any] = {}
-    account_key = chat_type if chat_type in PersonShape.__struct_fields__ else None
+    account_key = chat_type if chat_type in AccountsShape.__struct_fields__ else None
     while True:
         name = talk.ask("a responder's name, or Enter for no more", "", _why_no_person)
         if not name:

@@ -140,7 +140,7 @@ def _config(file: RehearsalShape, bundle: Bundle, folder: Path) -> Config:
     protected.write_text(rules, encoding="utf-8")
     policy = file.policy
     people = {
-        f"person-{number}": Person(name=f"person-{number}", slack=f"U{number}")
+        f"person-{number}": Person(name=f"person-{number}", account=f"U{number}")
         for number in range(5)
     }
     return Config(

@@ -70,7 +70,7 @@ def assumed(people: Config, says: str) -> Callable[[Approval], tuple[Answer, ...
         }.get(says, ())
         choices = [one.choice.emoji for one in asked.choices if one.role in wanted]
         names = people.approvals.approvers[: max(asked.quorum, 1)]
-        accounts = [people.people[name].slack for name in names]
+        accounts = [people.people[name].account for name in names]
         return tuple(
             Answer(account=account, choice=choices[0])
             for account in accounts

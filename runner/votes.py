@@ -45,7 +45,7 @@ class Electorate(Struct, frozen=True, kw_only=True):
 
     def person_of(self, account: str) -> Person | None:
         for person in self.people.values():
-            if person.slack is not None and person.slack == account:
+            if person.account is not None and person.account == account:
                 return person
         return None
 

@@ -16,10 +16,10 @@ import yaml
 
 from connectors.base import Connector, Effect
 from connectors.model import Secret
-from connectors.registry import CONNECTORS, load_connector
+from connectors.registry import CONNECTORS, PRODUCTS, load_connector, load_product
 from runner.alerts import DEFAULT_FIELDS
 from runner.config import Config, ConfigFaults, Mode, load_config
-from runner.config_shapes import ConfigShape, Fields
+from runner.config_shapes import AccountsShape, ConfigShape, Fields
 from runner.editor_schema import config_schema
 
 ROOT = Path(__file__).parent.parent
@@ -68,16 +68,20 @@ class _FakeTickets(_FakeChat):
     ROLE = "tickets"
 
 
+class _FakeMatrix(_FakeChat):
+    TYPE = "matrix"
+
+
 FAKES: dict[str, type[Connector]] = {
-    cls.TYPE: cls for cls in (_FakeChat, _FakeSiem, _FakeEdr, _FakeTickets)
+    cls.TYPE: cls for cls in (_FakeChat, _FakeMatrix, _FakeSiem, _FakeEdr, _FakeTickets)
 }
 
 ACTING = """\
 mode: act
 state_dir: state
 people:
-  alex: {slack: U1, os_user: alex}
-  kim: {slack: U2}
+  alex: {slack: U01, os_user: alex}
+  kim: {slack: U02}
   pat: {os_user: pat}
 connectors:
   siem1: {type: siem, base_url: "https://siem.example.test", credentials: {token: {env: TOKEN}}}
@@ -163,7 +167,7 @@ version: 2
 mode: on
 stat_dir: x
 people:
-  alex: {slack: U1, slack: U2}
+  alex: {slack: U01, slack: U02}
 connectors:
   chat1:
     type: slck
@@ -184,7 +188,7 @@ approvals: {approvers: ["*"]}
         (1, 10, "schema-value"),
         (2, 7, "yaml-word"),
         (3, 1, "schema-unknown"),
-        (5, 21, "yaml-duplicate"),
+        (5, 22, "yaml-duplicate"),
         (8, 11, "config-type"),
         (12, 15, "config-url"),
         (13, 26, "schema-type"),
@@ -458,8 +462,38 @@ def test_config_in_observe_mode_needs_no_approver_but_refuses_a_wrong_one(load: 
 
 
 def test_config_with_one_account_of_two_people_is_refused(load: Load) -> None:
-    text = changed("kim: {slack: U2}", "kim: {slack: U2, os_user: ALEX}")
-    assert faults_of(load, text) == [(5, 29, "config-account")]
+    text = changed("kim: {slack: U02}", "kim: {slack: U02, os_user: ALEX}")
+    assert faults_of(load, text) == [(5, 30, "config-account")]
+
+
+def test_config_of_a_person_takes_the_account_at_the_chat_that_is_bound(load: Load) -> None:
+    both = changed("slack: U01,", 'slack: U01, matrix: "@alex:example.test",')
+    both = both.replace("approvers: [alex, kim]", "approvers: [alex]")
+    assert load(both).people["alex"].account == "U01"
+    other = load(both.replace("chat1: {type: slack", "chat1: {type: matrix"))
+    assert other.people["alex"].account == "@alex:example.test"
+    assert other.people["kim"].account is None
+
+
+def test_config_when_an_approver_has_no_account_at_the_bound_chat_is_refused(load: Load) -> None:
+    text = ACTING.replace("chat1: {type: slack", "chat1: {type: matrix")
+    assert codes_of(load, text) == ["config-approver"] * 2
+
+
+@pytest.mark.parametrize(
+    "account",
+    ["slack: alex", "slack: C0123", "matrix: alex", "matrix: '@alex'", "matrix: '@Alex:a.test x'"],
+)
+def test_config_when_an_account_is_no_id_is_refused(load: Load, account: str) -> None:
+    assert codes_of(load, changed("pat: {os_user", f"pat: {{{account}, os_user")) == [
+        "schema-value"
+    ]
+
+
+def test_config_of_a_person_knows_each_chat_product() -> None:
+    products = [load_product(name) for name in PRODUCTS]
+    chats = {product.TYPE for product in products if product.ROLE == "chat"}
+    assert chats <= set(AccountsShape.__struct_fields__)
 
 
 def test_config_in_act_mode_warns_of_what_keeps_it_from_acting(load: Load) -> None:

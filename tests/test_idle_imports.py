@@ -118,6 +118,7 @@ DESCRIPTIONS = frozenset(
         "connectors.chat",
         "connectors.chat.slack_product",
         "connectors.chat.slack_ids",
+        "connectors.chat.matrix_product",
         "connectors.tickets",
         "connectors.tickets.jira_product",
     }

@@ -231,9 +231,14 @@ def test_ask_when_the_card_is_read_then_it_shows_each_answer_and_what_silence_co
     tmp_path: Path,
 ) -> None:
     with played(tmp_path, ASK) as world:
-        shown = str(world.card(world.question()))
-        assert "react with :one: → It is planned (one person needed)" in shown
-        assert "react with :two: → Nobody here knows it (one person needed)" in shown
+        card = world.card(world.question())
+        legend = card["blocks"][-1]["elements"][0]["elements"]
+        assert [part.get("name") or part["text"].strip() for part in legend] == [
+            "Answer with a reaction:",
+            *("", "one", "It is planned (one person needed)"),
+            *("", "two", "Nobody here knows it (one person needed)"),
+        ]
+        shown = str(card)
         assert "No answer by then counts as: Nobody here knows it." in shown
         for word in ("white_check_mark", "cuts the device off", "isolate", "To undo"):
             assert word not in shown

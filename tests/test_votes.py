@@ -20,10 +20,10 @@ from runner.votes import Electorate, Outcome, tally, votes_of
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 YES, NO = "white_check_mark", "x"
 PEOPLE = {
-    "ada": Person(name="ada", slack="U1", os_user="ada", windows_user=(r"CORP\ada", "ada-adm")),
-    "bo": Person(name="bo", slack="U2"),
-    "cy": Person(name="cy", slack="U3"),
-    "dee": Person(name="dee", slack="U4"),
+    "ada": Person(name="ada", account="U1", os_user="ada", windows_user=(r"CORP\ada", "ada-adm")),
+    "bo": Person(name="bo", account="U2"),
+    "cy": Person(name="cy", account="U3"),
+    "dee": Person(name="dee", account="U4"),
 }
 APPROVERS = ("ada", "bo", "cy")
 FULL = {
@@ -278,4 +278,4 @@ def test_tally_whatever_is_answered_then_a_yes_has_enough_approvers_and_no_count
     assert set(outcome.chosen) <= {item.device.device_id for item in approval.items}
     assert len(outcome.chosen) == 1 or not pick
     voters = {account for account, choice in answers if choice == YES or pick}
-    assert {PEOPLE[name].slack for name in outcome.by} <= voters
+    assert {PEOPLE[name].account for name in outcome.by} <= voters

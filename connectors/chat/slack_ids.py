@@ -6,12 +6,11 @@ import re
 from collections.abc import Sequence
 
 from connectors.chat.slack_calls import PRODUCT
-from connectors.chat.slack_product import CHANNEL
+from connectors.chat.slack_product import ACCOUNT, CHANNEL
 from connectors.document import visible
 from connectors.errors import Rejected
 from connectors.model import Card, Choice, MessageRef
 
-_ACCOUNT = re.compile(r"[UW][A-Z0-9]{2,}")
 TIMESTAMP = re.compile(r"\d{1,12}\.\d{1,9}")
 _EMOJI = re.compile(r"[a-z0-9_+'-]+")
 
@@ -30,7 +29,7 @@ def check_choices(choices: Sequence[Choice]) -> None:
 
 def check_accounts(accounts: Sequence[str]) -> None:
     for account in accounts:
-        if not _ACCOUNT.fullmatch(account):
+        if not ACCOUNT.fullmatch(account):
             raise Rejected(PRODUCT, f"no account id: {visible(account[:60]) or '(empty)'}")
 
 

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import re
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from connectors.product import Product
 
 CHANNEL = re.compile(r"[CG][A-Z0-9]{2,}")
 TEAM = re.compile(r"[TE][A-Z0-9]{2,}")
+ACCOUNT = re.compile(r"[UW][A-Z0-9]{2,}")
+
+SlackAccount = Annotated[
+    str,
+    Meta(
+        pattern=f"^{ACCOUNT.pattern}$",
+        max_length=60,
+        description="an account's id such as U0123456789, not a name",
+    ),
+]
+"""What `people.<name>.slack` may hold."""
 
 
 class SlackProduct(Product):
