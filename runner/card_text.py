@@ -71,7 +71,7 @@ def _card_blocks(tx: Tx, approval: Approval, case: Case, alert: Alert, who: str)
     blocks.append(facts_table(case, alert))
     if not is_general(approval):
         blocks += _about_devices(tx, approval, case)
-    blocks.append(Paragraph(text=who))
+    blocks.append(Bullets(items=(who,)))
     _, head = tx.head()
     ticket = f", ticket {case.ticket.key}" if case.ticket else ""
     blocks.append(
