@@ -172,10 +172,10 @@ def _with_journal(arguments: argparse.Namespace, config: Config, journal: Journa
             from runner.cli_report import report_command
 
             return report_command(arguments, config, journal)
-        if arguments.command in ("audit", "export"):
+        if arguments.command in ("audit", "export", "erase"):
             from runner.cli_proof import proof_command
 
-            return proof_command(arguments, config, journal)
+            return proof_command(arguments, config, journal, login_name())
         return _journal_command(arguments, config, journal)
     finally:
         journal.close()

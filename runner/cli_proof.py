@@ -1,4 +1,4 @@
-"""The arguments of `audit` and `export`; and the file that `export` writes."""
+"""The arguments of `audit`, `export` and `erase`; and the file that `export` writes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import os
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -25,10 +26,27 @@ def add_proof(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
     export.add_argument("case", metavar="CASE")
     export.add_argument("--out", type=Path, required=True, metavar="FILE", help="a zip file")
     export.add_argument("--force", action="store_true", help="overwrite what is there")
+    erase = command("erase", "erase what finished cases said; the proof stays")
+    erase.add_argument("case", nargs="?", metavar="CASE")
+    erase.add_argument(
+        "--before", type=_day, metavar="2026-01-31", help="all that was over by then"
+    )
+    erase.add_argument("--reason", required=True)
 
 
-def proof_command(arguments: argparse.Namespace, config: Config, journal: Journal) -> Result:
+def _day(text: str) -> datetime:
+    try:
+        return datetime.combine(date.fromisoformat(text), time(), UTC)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no day; write 2026-01-31") from None
+
+
+def proof_command(
+    arguments: argparse.Namespace, config: Config, journal: Journal, actor: str
+) -> Result:
     """Do one of them. Errors: `JournalError`."""
+    if arguments.command == "erase":
+        return _erase(arguments, journal, actor)
     if arguments.command == "export":
         return export(journal, config, arguments.case, arguments.out, is_forced=arguments.force)
     from runner.commands import audit_verify
@@ -36,9 +54,20 @@ def proof_command(arguments: argparse.Namespace, config: Config, journal: Journa
     return audit_verify(journal)
 
 
+def _erase(arguments: argparse.Namespace, journal: Journal, actor: str) -> Result:
+    from runner.erasing import erase_before, erase_case
+
+    if (arguments.case is None) == (arguments.before is None):
+        return _wrong("erase takes a case or --before, one of both")
+    if arguments.case is None:
+        return erase_before(journal, arguments.before, actor, arguments.reason)
+    return erase_case(journal, arguments.case, actor, arguments.reason)
+
+
 def export(journal: Journal, config: Config, case_id: str, out: Path, *, is_forced: bool) -> Result:
     """Write a case's pack, for the owner only. Exit code 1 when the journal's chain is broken: the
     pack is kept then, and says so. Errors: `JournalError`; no half a file is left."""
+    from runner.erasing import absence
     from runner.evidence_pack import write_pack
     from runner.journal import cases
     from runner.result import Result
@@ -46,7 +75,7 @@ def export(journal: Journal, config: Config, case_id: str, out: Path, *, is_forc
     with journal.read() as tx:
         case = cases.find(tx, case_id)
         if case is None:
-            return _wrong(f"there is no case {case_id}; stockade cases lists them")
+            return _wrong(absence(tx, case_id))
         try:
             with _fresh(out, is_forced=is_forced) as stream:
                 verdict = write_pack(tx, case, config.mode, stream)

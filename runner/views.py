@@ -10,6 +10,7 @@ from msgspec import Struct
 from runner import arming, report, wording
 from runner.config import Config
 from runner.effects import plain
+from runner.erasing import absence
 from runner.journal import Journal, Tx, approvals, cases, ledger, polls, runs
 from runner.journal.records import Approval, ApprovalState, Case
 from runner.result import Result
@@ -42,7 +43,7 @@ def show_case(journal: Journal, config: Config, case_id: str) -> Result:
     with journal.read() as tx:
         case = cases.find(tx, case_id)
         if case is None:
-            text = f"there is no case {case_id}; stockade cases lists them"
+            text = absence(tx, case_id)
             return Result(code=2, data={"error": text}, text=text)
         data = {
             "case": plain(case),

@@ -158,6 +158,7 @@ ROOMS: tuple[tuple[int, str], ...] = (
     (7, "runner/markdown.py"),
     (7, "runner/hypertext.py"),
     (10, "runner/storage.py"),
+    (10, "runner/erasing.py"),
     (10, "runner/result.py"),
     (10, "runner/ticks.py"),
     (10, "runner/views.py"),

@@ -7,10 +7,12 @@ nothing that still stands at a product, is ever taken.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
+import msgspec
 from msgspec import Struct
 
+from runner.journal import entries
 from runner.journal.store import Tx
 
 MOST_CASES = 50
@@ -26,11 +28,19 @@ class Erased(Struct, frozen=True, kw_only=True):
     polls: int
 
 
+class Erasure(Struct, frozen=True, kw_only=True):
+    """One case that a person had erased; `entries`: the numbers of those that said something."""
+
+    at: datetime
+    actor: str
+    reason: str
+    entries: tuple[int, ...]
+
+
 def erase(tx: Tx, before: datetime) -> Erased:
     """Take a bounded part of what is older. Repeat: the next part; in the end nothing, and then no
     entry is written."""
-    # Else what is deleted would stay readable in the file until something else is written there.
-    tx.db.execute("pragma secure_delete = on")
+    _overwrite(tx)
     found = _finished(tx, before)
     for case_id in found:
         _erase_case(tx, case_id)
@@ -43,8 +53,52 @@ def erase(tx: Tx, before: datetime) -> Erased:
     return erased
 
 
+def erase_case(tx: Tx, case_id: str, reason: str) -> int | None:
+    """Take one finished case, however young, and what its entries said; how many of them. None when
+    it is not finished, or not there: nothing is taken then."""
+    _overwrite(tx)
+    if not _finished(tx, tx.clock.now() + timedelta(days=1), case_id):
+        return None
+    its_own = entries.of_case(tx, case_id)
+    _erase_case(tx, case_id)
+    _erase_released(tx, tx.clock.now())
+    taken = [row[0] for row in tx.all(_PAYLOADS_OF, msgspec.json.encode(its_own).decode())]
+    tx.entry("case_erased", {"case": case_id}, {"reason": reason, "entries": taken})
+    return len(taken)
+
+
+_PAYLOADS_OF = """
+delete from payload where seq in (select value from json_each(?)) and not exists (
+  select 1 from entry e, json_each(payload.body, '$.holders') h
+  where e.seq = payload.seq and e.kind like 'ledger\\_%' escape '\\'
+  and h.value in (select id from cases))
+returning seq
+"""
+"""But for what tells of a device that another case held as well."""
+
+
+def erasure_of(tx: Tx, case_id: str) -> Erasure | None:
+    """Who had a case erased, when and why; None when nobody did."""
+    row = tx.one(
+        "select e.at, e.actor, p.body from entry e join payload p on p.seq = e.seq"
+        " where e.kind = 'case_erased' and json_extract(e.refs, '$.case') = ?",
+        case_id,
+    )
+    if row is None:
+        return None
+    return msgspec.convert(
+        {"at": row[0], "actor": row[1], **msgspec.json.decode(row[2])}, type=Erasure
+    )
+
+
+def _overwrite(tx: Tx) -> None:
+    # Else what is deleted would stay readable in the file until something else is written there.
+    tx.db.execute("pragma secure_delete = on")
+
+
 _FINISHED = """
 select c.id from cases c where c.last_at < :before and c.revision <= c.reported
+and (:case_id is null or c.id = :case_id)
 and json_extract(c.body, '$.search') <> 'by hand'
 and exists (select 1 from run r where r.case_id = c.id)
 and not exists (
@@ -61,10 +115,15 @@ order by c.last_at limit :most
 """
 
 
-def _finished(tx: Tx, before: datetime) -> list[str]:
-    """Cases that nothing is to come of any more. One that no run belongs to is not understood, and
-    one that a person opened by hand is taken up again by its device: both stay."""
-    values = {"before": before.timestamp(), "before_text": _text(before), "most": MOST_CASES}
+def _finished(tx: Tx, before: datetime, case_id: str | None = None) -> list[str]:
+    """Cases (or the one) that nothing is to come of any more. One that no run belongs to is not
+    understood, and one that a person opened by hand is taken up again by its device: both stay."""
+    values = {
+        "before": before.timestamp(),
+        "before_text": _text(before),
+        "most": MOST_CASES,
+        "case_id": case_id,
+    }
     return [str(row[0]) for row in tx.db.execute(_FINISHED, values)]
 
 
@@ -102,7 +161,7 @@ def _erase_released(tx: Tx, before: datetime) -> None:
 _OLD_PAYLOADS = """
 delete from payload where seq in (
   select p.seq from payload p join entry e on e.seq = p.seq
-  where p.seq < ? and not exists (
+  where p.seq < ? and e.kind not in ('case_erased', 'erase_asked') and not exists (
     select 1 from json_each(e.refs) r
     where r.value in (select id from cases) or r.value in (select id from run)
     or r.value in (select id from approval) or r.value in (select subject from ledger)
@@ -113,7 +172,8 @@ delete from payload where seq in (
 
 
 def _erase_payloads(tx: Tx, before: datetime) -> int:
-    """What entries said, but for those that name something which is kept."""
+    """What entries said, but for those that name something which is kept, and why a person had
+    something erased."""
     return tx.change(_OLD_PAYLOADS, _first_since(tx, before), MOST_ROWS)
 
 

@@ -256,6 +256,17 @@ class Journal:
 
         copy_into(self._db, target)
 
+    def rewrite(self) -> None:
+        """Write the file anew, so that nothing deleted can be read in it or in its log; whoever
+        writes meanwhile waits. Errors: `JournalError`; what is not deleted is whole then."""
+        from runner.journal.traces import rewrite
+
+        try:
+            with self._turn:
+                rewrite(self.path, self._db)
+        except sqlite3.Error as error:
+            raise fault_of(self.path, error) from None
+
     # -- the chain ---------------------------------------------------------------------------------
 
     def note_head(self) -> None:
