@@ -120,6 +120,32 @@ def test_case_when_a_question_of_it_is_open_then_it_is_refused(world: World) -> 
     assert world.entries("case_erased") == []
 
 
+def test_case_when_another_one_is_finished_then_that_makes_it_no_more_finished(
+    world: World,
+) -> None:
+    finished = refuse(world)
+    world.hit(host="SRV9", cmdline=LINE)
+    world.tick()
+    (open_one,) = (case.id for case in world.cases() if case.id != finished)
+    assert erase(world, open_one).code == 2
+    assert len(world.cases()) == 2
+
+
+def test_text_that_was_deleted_before_and_not_overwritten_goes_with_it(world: World) -> None:
+    """What an earlier write left in free pages of the file."""
+    case_id = refuse(world)
+    text = "left-over.example.test " * 1000
+    with world.journal.write() as tx:
+        tx.change("insert into payload values (99999, ?)", text)
+    with world.journal.write() as tx:
+        tx.db.execute("pragma secure_delete = off")
+        tx.change("delete from payload where seq = 99999")
+    world.journal._db.execute("pragma wal_checkpoint(truncate)")
+    assert b"left-over.example.test" in world.journal.path.read_bytes()
+    assert erase(world, case_id).code == 0
+    assert b"left-over.example.test" not in world.journal.path.read_bytes()
+
+
 def test_case_when_its_device_is_isolated_then_it_is_refused_until_that_is_released(
     world: World,
 ) -> None:

@@ -57,7 +57,7 @@ def erase_case(tx: Tx, case_id: str, reason: str) -> int | None:
     """Take one finished case, however young, and what its entries said; how many of them. None when
     it is not finished, or not there: nothing is taken then."""
     _overwrite(tx)
-    if not _finished(tx, tx.clock.now() + timedelta(days=1), case_id):
+    if _finished(tx, tx.clock.now() + timedelta(days=1), case_id) != [case_id]:
         return None
     its_own = entries.of_case(tx, case_id)
     _erase_case(tx, case_id)
