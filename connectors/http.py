@@ -425,15 +425,21 @@ class HttpClient:
         return Rejected(self.product, text, status=status)
 
     def _text(self, reply: Reply) -> str:
-        said = self._explain(reply.status, reply.body) if self._explain else None
+        # Before anybody shortens it: half a secret would not be found any more.
+        body = self._without_secrets(reply.body.decode("utf-8", "surrogateescape"))
+        bare = body.encode("utf-8", "surrogateescape")
+        said = self._explain(reply.status, bare) if self._explain else None
         text = f"HTTP {reply.status}"
         return f"{text}: {self._clean(said)}" if said else text
 
-    def _clean(self, text: str) -> str:
+    def _without_secrets(self, text: str) -> str:
         for secret in filter(None, self._secrets):
-            for form in {secret, quote(secret, safe="")}:
+            for form in {secret, quote(secret, safe=""), jsonlib.dumps(secret)[1:-1]}:
                 text = text.replace(form, "***")
-        return visible(shorten(text, 300))
+        return text
+
+    def _clean(self, text: str) -> str:
+        return visible(shorten(self._without_secrets(text), 300))
 
     def redact(self, text: str) -> str:
         """A product's own words, safe to show: secrets out, control characters as escapes,

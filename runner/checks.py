@@ -17,6 +17,7 @@ from runner.effects import plain
 from runner.journal import Journal
 from runner.lint import lint_text
 from runner.loading import load_bundle, missing_input
+from runner.own_hosts import own_hosts
 from runner.playbook import PlaybookFaults, shipped_playbooks
 from runner.protected import read_protected
 from runner.result import Result
@@ -41,6 +42,7 @@ def check(service: Service) -> Result:
     found += _disk(service)
     found += _searches(service)
     found += _protection(service)
+    found += _own_hosts(config)
     found += _suppressions(config, service.clock.now().date())
     found += _standing(service.journal, config)
     lines = [f"{'ok  ' if one.ok else 'BAD '} {one.what}" + _mend(one) for one in found]
@@ -131,6 +133,11 @@ def _protection(service: Service) -> list[CheckResult]:
     if faults:
         return [CheckResult(what="protected assets", ok=False, mend=text) for text in faults]
     return [CheckResult(what="protected assets", ok=True)]
+
+
+def _own_hosts(config: Config) -> list[CheckResult]:
+    hosts = ", ".join(own_hosts(config)) or "none"
+    return [CheckResult(what=f"never isolated, as the runner needs them: {hosts}", ok=True)]
 
 
 def _disk(service: Service) -> list[CheckResult]:

@@ -24,6 +24,10 @@ from runner.yaml_reader import Node, Report
 from runner.yaml_reader import Path as Where
 
 MAX_SECRET_CHARS = 16 * 1024
+LEAST_SECRET_CHARS = 6
+"""A shorter one cannot be taken out of a product's words without spoiling them."""
+_NAMES = frozenset({"username", "email", "client_id"})
+"""Credentials that are read as secrets and may be short."""
 _VARIABLE = re.compile("[A-Z_][A-Z0-9_]*")
 GROUP_AND_OTHERS = 0o077
 GROUP_READS = 0o040
@@ -79,10 +83,17 @@ class Reading:
                 shown = source.env if _VARIABLE.fullmatch(source.env) else "that it names"
                 text = f"{named}: the environment variable {shown} is not set, or empty"
                 self.add(where, text, "Set it where the runner starts.", "secret")
+            self._long_enough(value, where, named)
             return Secret(value) if value else None
         path = self.path(source.file or "", where)
         value = self._secret_file(path, where, named)
+        self._long_enough(value, where, named)
         return Secret(value, partial(_reread, path)) if value else None
+
+    def _long_enough(self, value: str, where: Where, named: str) -> None:
+        if 0 < len(value) < LEAST_SECRET_CHARS and where[-1] not in _NAMES:
+            text = f"{named}: the secret has fewer than {LEAST_SECRET_CHARS} characters"
+            self.add(where, text, "Give the account a longer one.", "secret")
 
     def _secret_file(self, path: Path, where: Where, named: str) -> str:
         try:

@@ -25,6 +25,7 @@ from runner.guards import Facts, GuardAnswer, Ruling, denials, rule, strictest
 from runner.isolation import Outcome, Request, drop_holder, join, undone, verified
 from runner.journal import Journal, approvals, ledger
 from runner.journal.records import LedgerState
+from runner.own_hosts import own_hosts
 from runner.plan import Plan, distinct, is_askable, question, result, without_device
 from runner.protected import read_protected
 from runner.roles import Roles
@@ -167,6 +168,7 @@ class Containment:
             fleet_size=fleet_size,
             per_hour=guards.budget.per_hour,
             fleet_percent=guards.budget.fleet_percent,
+            own_hosts=own_hosts(self._config),
             is_liftable=row is not None and (row.is_ours or row.adopted_by is not None),
         )
 

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from connectors.base import Effect
 from connectors.model import Device, DeviceKind, IsolationState
+from runner.own_hosts import own_host
 from runner.protected import ProtectedAssets
 
 
@@ -51,6 +52,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     fleet_size: int | None
     per_hour: int
     fleet_percent: float
+    own_hosts: tuple[str, ...] = ()
+    """The machines that the runner itself needs."""
     is_liftable: bool = True
     """For a release: the isolation is ours, or a person said by name that it may be lifted."""
 
@@ -83,6 +86,14 @@ def protected_asset(facts: Facts) -> GuardAnswer:
     if rule is not None:
         return _answer("protected_asset", Ruling.DENY, f"protected by the rule «{rule}»")
     return _answer("protected_asset", Ruling.ALLOW, "no rule protects it")
+
+
+def own_tools(facts: Facts) -> GuardAnswer:
+    """What the runner works with is never contained: nobody could see or let a host back."""
+    host = own_host(facts.device, facts.own_hosts) if facts.effect is Effect.CONTAIN else None
+    if host is None:
+        return _answer("own_tools", Ruling.ALLOW, "the runner does not depend on it")
+    return _answer("own_tools", Ruling.DENY, f"the runner itself needs {host}")
 
 
 def device_kind(facts: Facts) -> GuardAnswer:
@@ -166,6 +177,7 @@ def _answer(guard: str, ruling: Ruling, reason: str) -> GuardAnswer:
 GUARDS: tuple[Guard, ...] = (
     allowed_effect,
     protected_asset,
+    own_tools,
     device_kind,
     releasable,
     made_by_us,

@@ -50,6 +50,7 @@ ROOMS: tuple[tuple[int, str], ...] = (
     (5, "runner/hit_row.py"),
     (5, "runner/hostname.py"),
     (5, "runner/masking.py"),
+    (5, "runner/own_hosts.py"),
     (5, "runner/protected.py"),
     (5, "runner/roles.py"),
     (6, "runner/alerts.py"),

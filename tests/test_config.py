@@ -274,6 +274,18 @@ def test_config_with_an_empty_variable_says_so(tmp_path: Path) -> None:
     assert [fault.code for fault in caught.value.faults] == ["config-secret"] * 4
 
 
+@pytest.mark.parametrize("value", ["1", "x", "12345"])
+def test_config_with_a_secret_too_short_to_be_masked_refuses_it(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(ACTING, encoding="utf-8")
+    with pytest.raises(ConfigFaults) as caught:
+        load_config(path, {"TOKEN": value}, load=lambda name: FAKES[name])
+    faults = caught.value.faults
+    assert [fault.code for fault in faults] == ["config-secret"] * 4
+    assert all("fewer than 6 characters. " in str(fault) for fault in faults)
+    assert f"`{value}`" not in str(faults)
+
+
 @pytest.mark.parametrize(("mode", "warnings"), [(0o600, 0), (0o640, 1), (0o604, 1)])
 def test_config_with_a_secret_file_warns_when_others_may_read_it(
     load: Load, tmp_path: Path, mode: int, warnings: int

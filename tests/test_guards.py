@@ -67,6 +67,9 @@ RULINGS: list[tuple[str, dict[str, Any], Ruling]] = [
         {**RELEASE, "protected": ProtectedAssets(hosts=("WS-*",))},
         Ruling.ALLOW,
     ),
+    ("own_tools", {"own_hosts": ("splunk.example.test", "192.0.2.7")}, Ruling.ALLOW),
+    ("own_tools", {"own_hosts": ("ws-042.corp.example.test",)}, Ruling.DENY),
+    ("own_tools", {**RELEASE, "own_hosts": ("ws-042.corp.example.test",)}, Ruling.ALLOW),
     ("device_kind", {}, Ruling.ALLOW),
     ("device_kind", kind(DeviceKind.SERVER), Ruling.ASK),
     ("device_kind", kind(DeviceKind.UNKNOWN), Ruling.ASK),
@@ -109,7 +112,7 @@ def test_guard_when_asked_at_its_border_then_rules_with_a_reason(
 def test_rule_when_asked_then_every_guard_answers_in_order() -> None:
     names = [answer.guard for answer in rule(FACTS)]
     assert names == [guard.__name__ for guard in GUARDS]
-    assert len(names) == len(set(names)) == 8
+    assert len(names) == len(set(names)) == 9
 
 
 def test_strictest_when_one_denies_then_no_number_of_milder_answers_helps() -> None:

@@ -303,6 +303,24 @@ def test_send_when_a_credential_cannot_be_a_header_then_it_is_refused_unshown(
     assert len(strict_responses.calls) == 0
 
 
+@pytest.mark.parametrize("cut", range(4, 30, 5))
+@pytest.mark.parametrize("secret", [SECRET, 'quo"ted\\back-slash'])
+def test_send_when_the_products_words_are_cut_inside_the_secret_then_no_half_of_it_is_seen(
+    strict_responses: RequestsMock, secret: str, cut: int
+) -> None:
+    strict_responses.get(URL, status=400, json={"said": secret})
+    client = HttpClient(
+        "product",
+        HttpSettings(base_url=BASE),
+        Runtime(clock=FakeClock()),
+        secrets=[Secret(secret)],
+        explain=lambda _status, body: body.decode()[:cut],
+    )
+    with pytest.raises(Rejected) as caught:
+        client.send("GET", "/thing", repeat=Repeat.SAFE)
+    assert not any(part in str(caught.value) for part in ("s3cr", "quo", "back"))
+
+
 def test_send_when_json_holds_what_json_cannot_then_it_is_rejected_and_never_unknown(
     strict_responses: RequestsMock,
 ) -> None:

@@ -1,0 +1,37 @@
+"""Which machines does the runner itself need: the product servers it talks to, and its own?
+
+Cut off, they would leave people without sight and without the way to let a host back. They are
+derived from the configuration, so nobody has to list them. A name that is only an alias in DNS is
+not followed.
+"""
+
+from __future__ import annotations
+
+import platform
+from urllib.parse import urlsplit
+
+from connectors.model import Device
+from runner.config import Config
+from runner.hostname import address_in, clean_host, is_same_host
+
+
+def own_hosts(config: Config) -> tuple[str, ...]:
+    """Names and addresses, sorted; none of the loopback interface."""
+    urls = [c.settings.base_url for c in config.connectors.values()]
+    urls += [c.settings.proxy for c in config.connectors.values() if c.settings.proxy]
+    if config.heartbeat_url is not None:
+        urls.append(config.heartbeat_url.reveal())
+    found = {urlsplit(url).hostname or "" for url in urls} | {platform.node()}
+    return tuple(sorted(filter(None, (address_in(one) or clean_host(one) for one in found))))
+
+
+def own_host(device: Device, hosts: tuple[str, ...]) -> str | None:
+    """The one of `own_hosts` that a device is, or None. Where either name has no domain, the short
+    name decides: rather one host too many is left alone."""
+    short = device.hostname.partition(".")[0]
+    name = f"{short}.{device.domain}" if device.domain else device.hostname
+    for host in hosts:
+        is_it = host in device.addresses if address_in(host) else is_same_host(name, host)
+        if is_it:
+            return host
+    return None
