@@ -8,10 +8,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test bench lock clean
+.PHONY: help demo check test test-real bench lock clean
 
 help: ## say what there is
-	@sed -n 's/^\([a-z]*\):.*## /  make \1 \t/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1 \t/p' Makefile
 
 demo: $(VENV)/.installed ## install, then play the whole story against emulators on this machine
 	$(BIN)/stockade demo
@@ -24,6 +24,9 @@ check: $(VENV)/.installed-test ## formatter, linter, types, architecture fences 
 
 test: check ## all checks, then the whole suite, on every core
 	$(BIN)/python -m pytest -q --numprocesses auto --dist worksteal
+
+test-real: $(VENV)/.installed-test ## tests against real servers, those that are installed (tests/servers)
+	STOCKADE_REAL=1 $(BIN)/python -m pytest -q -rs tests/real
 
 bench: $(VENV)/.installed-test ## ratios, both sides in one run; triage beside published rules (CORPUS=file.jsonl)
 	@fault=0; for name in "triage $(CORPUS)" idle runs backlog; do \

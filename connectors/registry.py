@@ -12,6 +12,7 @@ CONNECTORS: dict[str, str] = {
     "falcon": "connectors.edr.falcon:Falcon",
     "slack": "connectors.chat.slack:Slack",
     "jira": "connectors.tickets.jira:Jira",
+    "rt": "connectors.tickets.rt:Rt",
 }
 """A configuration's `type` → where its class is."""
 
@@ -29,6 +30,7 @@ PRODUCTS: dict[str, str] = {
     "falcon": "connectors.edr.falcon_product:FalconProduct",
     "slack": "connectors.chat.slack_product:SlackProduct",
     "jira": "connectors.tickets.jira_product:JiraProduct",
+    "rt": "connectors.tickets.rt_product:RtProduct",
 }
 """A configuration's `type` → what may be said of it; the connector's class is one of these."""
 

@@ -32,6 +32,7 @@ ENVIRON = {
         "SLACK_BOT_TOKEN",
         "JIRA_EMAIL",
         "JIRA_API_TOKEN",
+        "RT_TOKEN",
         "TOKEN",
     )
 }

@@ -1,0 +1,282 @@
+"""Request Tracker 5 (REST 2.0): one ticket a correlation key, its comments and attachments.
+
+RT has no idempotent create, so a hash in a custom field finds a ticket again, and a hash in a
+comment's subject finds a comment. RT answers well to what it did not do: each write is read back.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from base64 import b64encode
+from collections.abc import Sequence
+
+from connectors.base import Connector
+from connectors.document import Document, Paragraph, shorten, visible
+from connectors.errors import (
+    AuthFailed,
+    ConnectorError,
+    NotFound,
+    OutcomeUnknown,
+    Rejected,
+    Unavailable,
+)
+from connectors.http import HttpSettings, Repeat, Runtime, path_of
+from connectors.model import CheckResult, JsonObject, Secret, TicketDraft, TicketRef, TicketStatus
+from connectors.tickets.rt_check import check_queue, require_key_field
+from connectors.tickets.rt_draft import comment_marker, correlation_key, lost_of, ticket_of
+from connectors.tickets.rt_product import RtProduct
+from connectors.tickets.rt_session import (
+    PRODUCT,
+    RtSession,
+    api_path,
+    entries_of,
+    explain,
+    field_values,
+    links_of,
+    object_of,
+)
+from connectors.tickets.rt_text import text_of
+
+log = logging.getLogger(__name__)
+
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,98}[A-Za-z0-9]")
+_DEVICE_NAMES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+_TRANSACTION = re.compile(r"/transaction/(\d+)/?$")
+
+
+class Rt(RtProduct, Connector):
+    """One queue of one RT. The promise: each write is sent once, is read back, and can be found
+    again."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        tenant: str,
+        settings: HttpSettings,
+        credentials: dict[str, Secret],
+        options: RtProduct.Options,
+        runtime: Runtime,
+    ) -> None:
+        super().__init__(
+            name=name,
+            tenant=tenant,
+            settings=settings,
+            credentials=credentials,
+            options=options,
+            runtime=runtime,
+        )
+        self._options = options
+        self._site = (options.site_url or settings.base_url).rstrip("/")
+        self._session = RtSession(settings, runtime, token=credentials["token"])
+
+    # -- tickets -----------------------------------------------------------------------------------
+
+    def create_ticket(self, draft: TicketDraft) -> TicketRef:
+        """Open the ticket and read it back. What RT dropped of it is said in the ticket itself, in
+        the log, and as a fault of the product.
+
+        Repeat: makes a second ticket; `find_ticket` comes first. Errors: `Rejected` when RT dropped
+        the key, for such a ticket could not be found again: the text names it, for a person to
+        close; `OutcomeUnknown` when the ticket could not be read back.
+        Source of this and of each call below: the vendor's REST 2.0 documentation (RT 5.0, `docs.
+        bestpractical.com/rt/5.0.3/RT/REST2.html`) and a real RT 5.0.3, 2026-11-25; here
+        `POST /REST/2.0/ticket`.
+        """
+        wanted = ticket_of(draft, self._options)
+        reply = self._session.send(
+            "POST", api_path("ticket"), repeat=Repeat.ONCE, json=wanted, accept=(201,)
+        )
+        ref = self._ref(object_of(reply), OutcomeUnknown)
+        lost = self._lost(ref, wanted)
+        if self._options.key_field in lost:
+            raise self._keyless(ref)
+        if lost:
+            self._tell_lost(ref, lost)
+        return ref
+
+    def find_ticket(self, correlation: str) -> TicketRef | None:
+        """The oldest ticket that really carries the key; in any queue, for people move tickets.
+
+        Errors: every failure of the look-up, never None; `Rejected` when the account does not see
+        the key's field, for then RT finds nothing whatever there is.
+        Source: `GET /REST/2.0/tickets` (TicketSQL).
+        """
+        key, name = correlation_key(correlation), self._options.key_field
+        found = self._session.search(f"'CF.{{{name}}}' = '{key}'", fields="CustomFields")
+        for ticket in found:
+            values = field_values(ticket).get(name)
+            if values is None:
+                raise Unavailable(PRODUCT, f"found a ticket but does not show its field {name}")
+            if key in values:
+                return self._ref(ticket, Unavailable)
+        require_key_field(self._session, self._options)
+        return None
+
+    def read_ticket(self, ticket: TicketRef) -> TicketStatus:
+        """Closed is what the queue's lifecycle counts as inactive, whatever its name. A ticket that
+        was merged into another is that other one. Errors: `NotFound`, for a deleted one, too."""
+        said = self._read(ticket)
+        number, status = said.get("id"), said.get("Status")
+        if not isinstance(status, str) or not str(number).isdigit():
+            raise Unavailable(PRODUCT, "does not say the ticket's status")
+        if status == "deleted":
+            raise NotFound(PRODUCT, f"ticket {ticket.key} was deleted")
+        for word, is_closed in (("__Active__", False), ("__Inactive__", True)):
+            if self._session.search(f"id = {number} AND Status = '{word}'"):
+                return TicketStatus(name=status, is_closed=is_closed)
+        raise Unavailable(PRODUCT, f"does not say whether the status {visible(status)} is inactive")
+
+    # -- comments ----------------------------------------------------------------------------------
+
+    def comment_ticket(self, ticket: TicketRef, key: str, body: Document) -> None:
+        """Add a comment (never a reply, which would be mailed to the requestor) whose subject
+        carries `key`. Repeat: adds a second one.
+        Source: `POST /REST/2.0/ticket/{id}/comment`."""
+        subject = comment_marker(key)
+        parts = self._add(ticket, {"Subject": subject, "Content": text_of(body) or "(no text)"})
+        if not any(part.get("Subject") == subject for part in parts):
+            raise OutcomeUnknown(PRODUCT, "shows the comment without its subject")
+
+    def find_comment(self, ticket: TicketRef, key: str) -> bool:
+        """Reads the ticket's transactions. Errors: `NotFound`, `AuthFailed` as for the ticket."""
+        marker = comment_marker(key)
+        is_seen = False
+        params: dict[str, str | int] = {"fields": "Type,Data"}
+        for entry in self._session.pages(_ticket_path(ticket, "history"), params):
+            is_seen = True
+            if entry.get("Type") == "Comment" and str(entry.get("Data")).strip() == marker:
+                return True
+        if not is_seen:
+            # Each ticket has a first transaction: an empty list is a ticket that is not shown.
+            self._read(ticket)
+            raise Unavailable(PRODUCT, "does not show the ticket's transactions")
+        return False
+
+    # -- attachments -------------------------------------------------------------------------------
+
+    def attach_file(self, ticket: TicketRef, name: str, content: bytes) -> None:
+        """Attach a file to a comment of its own. Repeat: adds a second one of the same name.
+        Errors: `Rejected` before any call for a name that could leave its folder or mean a device
+        on some system, and for an empty file, which RT does not take; `Rejected` when RT cut it."""
+        if not _FILE_NAME.fullmatch(name) or _DEVICE_NAMES.fullmatch(name):
+            raise Rejected(PRODUCT, f"not a safe file name: {visible(shorten(name, 80))!r}")
+        if not content:
+            raise Rejected(PRODUCT, f"an empty file cannot be attached: {name}")
+        attached = {
+            "FileName": name,
+            # Never a type that a browser would show: the content is evidence.
+            "FileType": "application/octet-stream",
+            "FileContent": b64encode(content).decode("ascii"),
+        }
+        said = {"Subject": name, "Content": f"Attached: {name}", "Attachments": [attached]}
+        parts = self._add(ticket, said)
+        sizes = [part.get("ContentLength") for part in parts if part.get("Filename") == name]
+        if not sizes:
+            raise Rejected(PRODUCT, f"took the comment and dropped the file {name}")
+        if str(len(content)) not in map(str, sizes):
+            text = f"kept {visible(str(sizes[0]))} of {len(content)} bytes of {name}"
+            raise Rejected(PRODUCT, f"{text}: raise RT's MaxAttachmentSize")
+
+    def find_attachment(self, ticket: TicketRef, name: str) -> bool:
+        """Errors: `NotFound`, `AuthFailed` as for the ticket: RT would give an empty list."""
+        path, is_seen = _ticket_path(ticket, "attachments"), False
+        for entry in self._session.pages(path, {"fields": "Filename"}):
+            is_seen = True
+            if entry.get("Filename") == name:
+                return True
+        if not is_seen:
+            self._read(ticket)
+        return False
+
+    # -- checks ------------------------------------------------------------------------------------
+
+    def check(self) -> Sequence[CheckResult]:
+        """The token, the queue and its custom fields, and, by the newest ticket that the account
+        opened there, each right on a ticket."""
+        return check_queue(self._session, self._options)
+
+    # -- calls -------------------------------------------------------------------------------------
+
+    def _lost(self, ref: TicketRef, wanted: JsonObject) -> list[str]:
+        """Read the new ticket back: what does it not hold?"""
+        try:
+            return lost_of(wanted, self._read(ref))
+        except AuthFailed as fault:
+            text = f"{ref.key} was opened, and the account may not read it: give it ShowTicket"
+            raise AuthFailed(PRODUCT, text, status=fault.status) from None
+        except ConnectorError as fault:
+            text = f"{ref.key} could not be read back: {fault.text}"
+            raise OutcomeUnknown(PRODUCT, text, status=fault.status) from None
+
+    def _keyless(self, ref: TicketRef) -> Rejected:
+        name, queue = self._options.key_field, self._options.queue
+        fault = Rejected(
+            PRODUCT,
+            f"{ref.key} was opened, but RT dropped the field {name}, by which it would be found "
+            f"again: give the account SeeCustomField and ModifyCustomField in queue {queue}, and "
+            f"close {ref.key} by hand",
+            code="key_dropped",
+        )
+        self._session.http.note_fault(fault)
+        return fault
+
+    def _tell_lost(self, ref: TicketRef, lost: Sequence[str]) -> None:
+        """The ticket stands and is of use: nobody is served by an error, nor by silence."""
+        text = f"RT did not keep what was sent for: {', '.join(lost)}"
+        mend = "look at the values that the field takes, and at ModifyCustomField"
+        log.warning("rt ticket=%s: %s; %s", ref.key, text, mend)
+        self._session.http.note_fault(
+            Rejected(PRODUCT, f"{ref.key} was opened, but {text}", code="field_dropped")
+        )
+        try:
+            self.comment_ticket(ref, "lost", Document((Paragraph(f"{text}; {mend}."),)))
+        except ConnectorError as fault:
+            log.warning("rt ticket=%s: that could not be said in it: %s", ref.key, fault.text)
+
+    def _add(self, ticket: TicketRef, comment: JsonObject) -> list[JsonObject]:
+        """Send a comment and read its parts back."""
+        path = _ticket_path(ticket, "comment")
+        whole = {**comment, "ContentType": "text/plain"}
+        reply = self._session.send("POST", path, repeat=Repeat.ONCE, json=whole, accept=(201, 400))
+        if reply.status == 400:
+            raise self._refused(ticket, explain(400, reply.body) or "no reason is given")
+        made = _TRANSACTION.search(reply.headers.get("Location", ""))
+        if not isinstance(reply.json(), list) or not made:
+            raise OutcomeUnknown(PRODUCT, "names no comment in its answer", status=reply.status)
+        shown = {"fields": "Subject,Filename,ContentLength"}
+        try:
+            path = api_path("transaction", made[1], "attachments")
+            parts = entries_of(self._session.read(path, shown), "items")
+        except ConnectorError as fault:
+            text = f"the comment could not be read back: {fault.text}"
+            raise OutcomeUnknown(PRODUCT, text, status=fault.status) from None
+        if not parts:
+            text = "the comment was added, and the account may not see it: give ShowTicketComments"
+            raise AuthFailed(PRODUCT, text)
+        return parts
+
+    def _refused(self, ticket: TicketRef, said: str) -> Rejected:
+        """RT says 400 to a ticket that is not there, to a missing right, and to what is wrong.
+        Errors: as reading the ticket has them."""
+        if "comment" not in links_of(self._read(ticket)):
+            return AuthFailed(PRODUCT, "give the account the right CommentOnTicket", status=400)
+        text = f"HTTP 400, the comment was not added: {self._session.http.redact(said)}"
+        return Rejected(PRODUCT, text, status=400)
+
+    def _read(self, ticket: TicketRef) -> JsonObject:
+        return self._session.read(_ticket_path(ticket))
+
+    def _ref(self, said: JsonObject, fault: type[OutcomeUnknown | Unavailable]) -> TicketRef:
+        number = str(said.get("id", ""))
+        if not (number.isascii() and number.isdigit()):
+            raise fault(PRODUCT, "does not name the ticket in its answer")
+        url = f"{self._site}{path_of('Ticket', 'Display.html')}?id={number}"
+        return TicketRef(id=number, key=f"RT#{number}", url=url)
+
+
+def _ticket_path(ticket: TicketRef, *more: str) -> str:
+    if not ticket.id:
+        raise Rejected(PRODUCT, "a ticket without an id cannot be asked for")
+    return api_path("ticket", ticket.id, *more)

@@ -1,0 +1,143 @@
+"""A private Request Tracker 5 in a folder, on a free port of loopback, for the time of a block.
+
+It is Debian's program (`tests/servers/rt/install.sh`) with a configuration and a SQLite file of its
+own: nothing of the machine's RT is read or written.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import requests
+
+SEEDS = Path(__file__).parent.parent / "servers" / "rt"
+SERVER = Path("/usr/share/request-tracker5/libexec/rt-server")
+SETUP = "rt-setup-database-5"
+RIGHTS = (
+    "SeeQueue",
+    "CreateTicket",
+    "ShowTicket",
+    "ShowTicketComments",
+    "CommentOnTicket",
+    "SeeCustomField",
+    "ModifyCustomField",
+)
+"""As tests/servers/rt/seed.pl has them."""
+_ROOT_PASSWORD = "made-up-for-a-test"
+
+_CONFIG = """
+Set($rtname, 'example.test'); Set($Organization, 'example.test'); Set($Timezone, 'UTC');
+Set($WebDomain, '127.0.0.1'); Set($WebPort, {port}); Set($WebBaseURL, 'http://127.0.0.1:{port}');
+Set($DatabaseType, 'SQLite'); Set($DatabaseName, '{folder}/rt.sqlite3');
+Set($DatabaseHost, ''); Set($DatabasePort, '');
+Set($MailCommand, 'testfile');
+Set($LogToSyslog, ''); Set($LogToSTDERR, 'warning');
+$RT::VarPath = '{folder}'; $RT::MasonDataDir = '{folder}/mason';
+$RT::MasonSessionDir = '{folder}/session';
+1;
+"""
+
+
+@dataclass(frozen=True)
+class RtServer:
+    base_url: str
+    tokens: dict[str, str]
+
+    def as_root(self, method: str, path: str, **more: Any) -> Any:
+        """What an administrator does by hand."""
+        reply = requests.request(
+            method,
+            f"{self.base_url}/REST/2.0/{path}",
+            auth=("root", _ROOT_PASSWORD),
+            timeout=20,
+            **more,
+        )
+        reply.raise_for_status()
+        return reply.json()
+
+
+def what_is_missing() -> str | None:
+    """Why no RT can be started here; None when it can."""
+    if not SERVER.exists() or shutil.which(SETUP) is None:
+        return "Request Tracker 5 is not installed: run tests/servers/rt/install.sh as root"
+    return None
+
+
+@contextmanager
+def running_rt(folder: Path) -> Iterator[RtServer]:
+    """Errors: `CalledProcessError`, `RuntimeError` when RT does not come up."""
+    port = _free_port()
+    for name in ("site.d", "mason", "session"):
+        (folder / name).mkdir(parents=True)
+    config = folder / "RT_SiteConfig.pm"
+    config.write_text(_CONFIG.replace("{port}", str(port)).replace("{folder}", str(folder)))
+    environ = {
+        **os.environ,
+        "RT_SITE_CONFIG": str(config),
+        "RT_SITE_CONFIG_DIR": str(folder / "site.d"),
+    }
+    tokens = _set_up(folder, environ)
+    listen = ["--host", "127.0.0.1", "--port", str(port)]
+    with (folder / "rt.log").open("wb") as told:
+        process = subprocess.Popen(
+            [SERVER, "--server", "Starlet", "--max-workers", "2", *listen],
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=told,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        server = RtServer(f"http://127.0.0.1:{port}", tokens)
+        _wait(server, process, folder / "rt.log")
+        yield server
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=20)
+
+
+def _set_up(folder: Path, environ: dict[str, str]) -> dict[str, str]:
+    password = folder / "root.password"
+    password.touch(mode=0o600)
+    password.write_text(_ROOT_PASSWORD)
+    init = ["--action", "init", "--skip-create", "--root-password-file", str(password)]
+    _run([SETUP, *init], environ)
+    _run([SETUP, "--action", "insert", "--datafile", str(SEEDS / "seed.pl")], environ)
+    accounts = ["stockade", *(f"without-{right}" for right in RIGHTS)]
+    said = _run(["perl", str(SEEDS / "tokens.pl"), *accounts], environ)
+    return dict(line.split() for line in said.splitlines() if line.strip())  # type: ignore[misc]
+
+
+def _run(command: list[str], environ: dict[str, str]) -> str:
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120)
+    if done.returncode:
+        raise RuntimeError(f"{command[0]} failed:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+    return done.stdout
+
+
+def _wait(server: RtServer, process: subprocess.Popen[bytes], log: Path) -> None:
+    until = time.monotonic() + 60
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            server.as_root("GET", "rt")
+            return
+        except requests.ConnectionError:
+            time.sleep(0.1)
+    raise RuntimeError(f"RT did not come up:\n{log.read_text(errors='replace')[-2000:]}")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
