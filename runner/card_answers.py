@@ -64,7 +64,8 @@ class CardAnswers:
         if not approval.local:
             return False
         electorate = self._electorate(approval, None)
-        shown = [vote for vote in approval.votes if not vote.account.startswith(LOGIN)]
+        in_chat = [vote for vote in approval.votes if not vote.account.startswith(LOGIN)]
+        shown = [electorate.kept(vote) for vote in in_chat]
         outcome = self._decide(approval, (*shown, *votes_given_here(approval, electorate)))
         return outcome is not None and outcome.state is ApprovalState.APPROVED
 

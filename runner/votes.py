@@ -19,6 +19,7 @@ from runner.journal.records import Approval, ApprovalState, ChoiceRole, LocalAns
 CLOCK_SLACK = timedelta(minutes=2)
 """How far a clock may be corrected backwards before what it measured counts no more."""
 
+UNLISTED = "you are not on the list of approvers"
 LOGIN = "login:"
 """What the account of a vote begins with that was not given in chat."""
 
@@ -53,7 +54,7 @@ class Electorate(Struct, frozen=True, kw_only=True):
         """Why this account's answer does not count; None when it does."""
         person = self.person_of(account)
         if person is None or person.name not in self.approvers:
-            return "you are not on the list of approvers"
+            return UNLISTED
         found = self.accounts.get(account)
         if found is None:
             return "your account could not be looked up just now; it is tried again"
@@ -69,8 +70,16 @@ class Electorate(Struct, frozen=True, kw_only=True):
         """Why an answer that was given on the runner's machine does not count."""
         person = self.people.get(answer.person)
         if person is None or person.name not in self.approvers or person.os_user != answer.login:
-            return "you are not on the list of approvers"
+            return UNLISTED
         return left_out(person, self.requested_by, self.affected_users)
+
+    def kept(self, vote: Vote) -> Vote:
+        """A vote that chat showed before, while chat cannot be read: it stands only as long as the
+        list still has the person."""
+        person = self.person_of(vote.account)
+        if not vote.counted or (person is not None and person.name in self.approvers):
+            return vote
+        return msgspec.structs.replace(vote, counted=False, why_not=UNLISTED)
 
 
 def left_out(person: Person, requested_by: str | None, affected: Collection[str]) -> str | None:
