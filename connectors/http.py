@@ -156,7 +156,8 @@ def path_of(*parts: str) -> str:
 
 
 class HttpClient:
-    """One product's door. `secrets` are replaced wherever a product's text reaches a message."""
+    """One product's door. `secrets` are replaced wherever a product's text reaches a message;
+    `told_wait` reads from the body of a 429 how many seconds to wait, where no header says so."""
 
     def __init__(
         self,
@@ -166,6 +167,7 @@ class HttpClient:
         *,
         secrets: Sequence[Secret] = (),
         explain: Callable[[int, bytes], str | None] | None = None,
+        told_wait: Callable[[bytes], float | None] | None = None,
     ) -> None:
         self.product = product
         self.base_url = settings.base_url.rstrip("/")
@@ -174,6 +176,7 @@ class HttpClient:
         self._rotating = tuple(secrets)
         self._secrets = [secret.reveal() for secret in secrets]
         self._explain = explain
+        self._told_wait = told_wait
         self._session = self._open(settings, runtime)
 
     def _open(self, settings: HttpSettings, runtime: Runtime) -> requests.Session:
@@ -405,6 +408,8 @@ class HttpClient:
         """The error for a status that was not accepted."""
         status = reply.status
         wait_s = retry_after_s(reply.headers, self._clock.now())
+        if wait_s is None and status == 429 and self._told_wait is not None:
+            wait_s = self._told_wait(reply.body)
         text = self._text(reply)
         if status == 429 or (status == 503 and wait_s is not None):
             fault = Unavailable(self.product, text, status=status, retry_after_s=wait_s)

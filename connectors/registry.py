@@ -11,6 +11,7 @@ CONNECTORS: dict[str, str] = {
     "splunk": "connectors.siem.splunk.connection:Splunk",
     "falcon": "connectors.edr.falcon:Falcon",
     "slack": "connectors.chat.slack:Slack",
+    "matrix": "connectors.chat.matrix:Matrix",
     "jira": "connectors.tickets.jira:Jira",
     "rt": "connectors.tickets.rt:Rt",
 }
@@ -29,6 +30,7 @@ PRODUCTS: dict[str, str] = {
     "splunk": "connectors.siem.splunk.product:SplunkProduct",
     "falcon": "connectors.edr.falcon_product:FalconProduct",
     "slack": "connectors.chat.slack_product:SlackProduct",
+    "matrix": "connectors.chat.matrix_product:MatrixProduct",
     "jira": "connectors.tickets.jira_product:JiraProduct",
     "rt": "connectors.tickets.rt_product:RtProduct",
 }

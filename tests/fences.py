@@ -24,6 +24,7 @@ ROOMS: tuple[tuple[int, str], ...] = (
     (0, "connectors/model.py"),
     (0, "connectors/document.py"),
     (1, "connectors/http.py"),
+    (1, "connectors/harmless.py"),
     (1, "connectors/product.py"),
     (1, "connectors/listing.py"),
     (1, "connectors/base.py"),

@@ -24,8 +24,9 @@ from connectors.chat.slack_blocks import (
     text_message,
 )
 from connectors.chat.slack_shown import shown_sha256
-from connectors.chat.slack_text import TEXT_LIMIT, defang, fit, plain_text, safe, size
+from connectors.chat.slack_text import TEXT_LIMIT, fit, plain_text, size
 from connectors.document import Block, Bullets, Code, Document, Heading, Paragraph, Table
+from connectors.harmless import defang, safe
 from connectors.model import Card, Choice
 
 CHOICES = (

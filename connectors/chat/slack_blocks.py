@@ -13,8 +13,9 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 
 from connectors.chat.slack_shown import shown_sha256
-from connectors.chat.slack_text import fit, plain_text, prose, safe, size
+from connectors.chat.slack_text import fit, plain_text, prose, size
 from connectors.document import Block, Bullets, Code, Heading, Paragraph, Table
+from connectors.harmless import safe
 from connectors.model import Card, Choice, JsonObject
 
 CODE_LIMIT = 2_800

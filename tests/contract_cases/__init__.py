@@ -7,7 +7,7 @@ fails with a sentence.
 
 from __future__ import annotations
 
-from tests.contract_cases import falcon, jira, jira_data_center, rt, slack, splunk
+from tests.contract_cases import falcon, jira, jira_data_center, matrix, rt, slack, splunk
 from tests.contract_cases.case import Case
 
 __all__ = ["CASES", "Case"]
@@ -16,6 +16,7 @@ CASES: dict[str, Case] = {
     "falcon": falcon.CASE,
     "jira": jira.CASE,
     "jira, data_center": jira_data_center.CASE,
+    "matrix": matrix.CASE,
     "rt": rt.CASE,
     "slack": slack.CASE,
     "splunk": splunk.CASE,
