@@ -17,6 +17,7 @@ from connectors.model import Device
 from runner.choices import choices_of, is_pick
 from runner.config import Approvals
 from runner.context import ANSWER, Decision, Question
+from runner.crowding import let_on
 from runner.electing import rule_for
 from runner.journal import Tx, approvals, cases, ledger, runs
 from runner.journal.records import (
@@ -216,6 +217,7 @@ def settle(tx: Tx, approval: Approval, outcome: Outcome) -> Approval:
         {"by": outcome.by, "chosen": outcome.chosen, "why": outcome.why, "votes": settled.votes},
     )
     runs.wake(tx, settled.run_id)
+    let_on(tx)
     cases.revise(tx, settled.case_id)
     return settled
 

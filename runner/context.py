@@ -42,6 +42,8 @@ def merged(waiting: Sequence[Suspended]) -> Suspended:
     if "subject" in kinds:
         # So marked, it is woken as soon as the other run's question is settled.
         return Suspended("subject", min(times, default=None))
+    if "crowd" in kinds:
+        return Suspended("crowd", min(times, default=None))
     wait_on = "time" if times else next(iter(sorted(kinds - {"person"})))
     return Suspended(wait_on, min(times) if times else None)
 

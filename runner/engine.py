@@ -19,6 +19,7 @@ from runner.approvals import abandon, decision_of, open_question
 from runner.arming import standing_for
 from runner.config import Config, Mode
 from runner.context import Call, Decision, NotYet, Question, StepFailed, Suspended, merged
+from runner.crowding import AGAIN, CROWD, hold_back, let_on
 from runner.effects import Effects, plain, wait_after
 from runner.frame import Stopped
 from runner.journal import Journal, approvals, cases, runs
@@ -154,10 +155,13 @@ class RunContext:
     def _open(self, key: str, question: Question) -> Decision:
         """Claim and ask in one transaction; or share another run's question."""
         self._engine.give_way(self.run, key)
+        config = self._engine.config
+        approval = None
+        so_far = Decision()
         with self._journal.write() as tx:
-            so_far, approval = open_question(
-                tx, self.run, key, question, self._engine.config.approvals
-            )
+            is_held_back = hold_back(tx, self.run, question)
+            if not is_held_back:
+                so_far, approval = open_question(tx, self.run, key, question, config.approvals)
             if approval is not None or so_far.held or so_far.refused:
                 asked = approval is not None
                 step = StepResult(
@@ -169,6 +173,10 @@ class RunContext:
                     intended_at=tx.clock.now(),
                 )
                 runs.save_step(tx, step)
+            if approval is None and not is_held_back:
+                let_on(tx)
+        if is_held_back:
+            raise Suspended(CROWD, self.now() + AGAIN)
         if approval is not None:
             raise Suspended("approval")
         if so_far.held or so_far.refused:

@@ -59,6 +59,7 @@ ROOMS: tuple[tuple[int, str], ...] = (
     (6, "runner/wording.py"),
     (6, "runner/approvals.py"),
     (6, "runner/choices.py"),
+    (6, "runner/crowding.py"),
     (6, "runner/electing.py"),
     (6, "runner/arming.py"),
     (6, "runner/audit.py"),

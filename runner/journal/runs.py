@@ -100,6 +100,24 @@ def wake_waiting_on(tx: Tx, wait_on: str) -> None:
         wake(tx, str(row[0]))
 
 
+def worst_waiting_on(tx: Tx, wait_on: str, limit: int) -> list[str]:
+    """The ids of those whose cases are judged the worst; of equal ones the first."""
+    rows = tx.all(
+        "select run.id from run join cases on cases.id = run.case_id"
+        " where run.status = 'waiting' and run.wait_on = ?"
+        " order by json_extract(cases.body, '$.assessment.score') desc,"
+        " json_extract(run.body, '$.created_at') limit ?",
+        wait_on,
+        limit,
+    )
+    return [str(row[0]) for row in rows]
+
+
+def count_waiting_on(tx: Tx, wait_on: str) -> int:
+    row = tx.one("select count(*) from run where status = 'waiting' and wait_on = ?", wait_on)
+    return int(row[0])
+
+
 def failed_since(tx: Tx, since: datetime) -> list[Run]:
     """Runs that failed and ended after `since`."""
     rows = tx.all("select body from run where status = 'failed'")
