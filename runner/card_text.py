@@ -20,6 +20,7 @@ from connectors.document import (
     visible,
 )
 from connectors.model import Alert, Card, Choice, Device, IsolationState
+from runner.anchors import latest, of_decision
 from runner.choices import is_general, is_pick
 from runner.electing import Voters
 from runner.journal import Tx, cases, ledger
@@ -37,8 +38,8 @@ from runner.wording import (
 
 
 def card(tx: Tx, approval: Approval, mentions: tuple[str, ...], who: str) -> Card:
-    """The message that asks; `approval.expires_at` must be set. It carries the chain's head
-    hash. `who`: who may answer, as `who_may_answer` says it."""
+    """The message that asks; `approval.expires_at` must be set. It carries the chain's
+    anchor. `who`: who may answer, as `who_may_answer` says it."""
     case = cases.read(tx, approval.case_id)
     alert = cases.read_alert(tx, case.alert_id)
     return Card(
@@ -72,13 +73,12 @@ def _card_blocks(tx: Tx, approval: Approval, case: Case, alert: Alert, who: str)
     if not is_general(approval):
         blocks += _about_devices(tx, approval, case)
     blocks.append(Bullets(items=(who,)))
-    _, head = tx.head()
     ticket = f", ticket {case.ticket.key}" if case.ticket else ""
     blocks.append(
         Paragraph(
             text=f"Open until {clock_text(approval.expires_at)}. {_without_answer(approval)} "
             f"Question {approval.code}, {case.id}{ticket}. Plan "
-            f"{approval.plan_sha256[:16]}, journal head {head}."
+            f"{approval.plan_sha256[:16]}, journal anchor {latest(tx)}."
         )
     )
     return blocks
@@ -221,6 +221,13 @@ def locked_card(tx: Tx, approval: Approval, asked: Card) -> Card:
         choices=(),
         locked=True,
     )
+
+
+def decision_reply(tx: Tx, approval: Approval) -> str:
+    """What the thread is told of a decision, with the anchor of its own entry: a repeat says the
+    same."""
+    anchor = of_decision(tx, approval.id, approval.state)
+    return decision_sentence(approval) + (f". Journal anchor {anchor}." if anchor else ".")
 
 
 def decision_sentence(approval: Approval) -> str:

@@ -248,9 +248,10 @@ class Cards:
             return
         with self._journal.read() as tx:
             locked = card_text.locked_card(tx, approval, asked)
+            decided = card_text.decision_reply(tx, approval)
         chat = self._roles.chat
         self._calls.perform(
             approval, "lock", "update_card", lambda: chat.update_card(message, locked)
         )
-        self._calls.reply(approval, "decided", card_text.decision_sentence(approval) + ".")
+        self._calls.reply(approval, "decided", decided)
         self._answers.tell_notes(approval)

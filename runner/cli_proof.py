@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime, time
@@ -22,6 +23,15 @@ def add_proof(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
     """Their parsers."""
     audit = command("audit", "prove the journal")
     audit.add_argument("what", choices=("verify",))
+    audit.add_argument("--anchor", action="append", default=[], type=_anchor, metavar="NUMBER:HASH")
+    audit.add_argument(
+        "--anchors",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="a text that shows anchors: a ticket, a channel's export; - is stdin",
+    )
     export = command("export", "write one case, with its proof, to one zip file")
     export.add_argument("case", metavar="CASE")
     export.add_argument("--out", type=Path, required=True, metavar="FILE", help="a zip file")
@@ -32,6 +42,16 @@ def add_proof(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
         "--before", type=_day, metavar="2026-01-31", help="all that was over by then"
     )
     erase.add_argument("--reason", required=True)
+
+
+def _anchor(text: str) -> str:
+    from runner.anchors import is_anchor
+
+    if not is_anchor(text.lower()):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no anchor; write it as a card shows it: 57:eed4f691e8b86834"
+        )
+    return text.lower()
 
 
 def _day(text: str) -> datetime:
@@ -49,9 +69,25 @@ def proof_command(
         return _erase(arguments, journal, actor)
     if arguments.command == "export":
         return export(journal, config, arguments.case, arguments.out, is_forced=arguments.force)
+    return _audit(arguments, journal)
+
+
+def _audit(arguments: argparse.Namespace, journal: Journal) -> Result:
+    from runner.anchors import shown_in
     from runner.commands import audit_verify
 
-    return audit_verify(journal)
+    given = list(arguments.anchor)
+    for file in arguments.anchors:
+        try:
+            text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as fault:
+            why = fault.strerror if isinstance(fault, OSError) else "it is no UTF-8 text"
+            return _wrong(f"{file}: cannot be read: {why}; name a text that shows anchors")
+        found = shown_in(text)
+        if not found:
+            return _wrong(f"{file}: shows no anchor; nothing was compared")
+        given += found
+    return audit_verify(journal, list(dict.fromkeys(given)))
 
 
 def _erase(arguments: argparse.Namespace, journal: Journal, actor: str) -> Result:

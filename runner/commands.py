@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from connectors.errors import ConnectorError
-from runner import arming, isolations
+from runner import anchors, arming, isolations
 from runner.audit import verify
 from runner.config import Config, Mode
 from runner.effects import plain
@@ -141,16 +143,18 @@ def resolve_code(journal: Journal, code: str, said: Said, actor: str) -> Result:
     return Result(code=0, data={"scope": step.scope, "step": step.key, "said": said}, text=text)
 
 
-def audit_verify(journal: Journal) -> Result:
-    """Exit code 1 when the chain is broken anywhere."""
+def audit_verify(journal: Journal, given: Sequence[str] = ()) -> Result:
+    """Exit code 1 when the chain is broken anywhere, or does not fit an anchor of `given`."""
     with journal.read() as tx:
         verdict = verify(tx)
+        misfits = anchors.faults(tx, given)
     # A tail that was cut off leaves a whole chain: only the head noted beside it tells.
     lost = journal.lost_since_head()
-    if lost is not None:
-        verdict = msgspec.structs.replace(verdict, faults=(*verdict.faults, lost))
-    text = "\n".join(verdict.faults) or (
+    faults = (*verdict.faults, *misfits, *([lost] if lost else []))
+    verdict = msgspec.structs.replace(verdict, faults=faults)
+    text = "\n".join(faults) or (
         f"{verdict.entries} entries, unbroken, {verdict.erased} payloads erased; "
-        f"head {verdict.head}"
+        f"head {verdict.head}" + (f"; {len(given)} anchor(s) fit" if given else "")
     )
-    return Result(code=1 if verdict.faults else 0, data=plain(verdict), text=text)
+    data = {**plain(verdict), "anchors": list(given)}
+    return Result(code=1 if faults else 0, data=data, text=text)

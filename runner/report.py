@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from connectors.document import Block, Bullets, Document, Heading, Paragraph, Table, shorten
+from runner.anchors import latest
 from runner.card_text import decision_sentence
 from runner.case_graph import graph_of, origin_blocks
 from runner.config import Mode
@@ -58,8 +59,7 @@ def case_document(tx: Tx, case: Case, mode: Mode) -> Document:
     blocks += _spread_blocks(steps)
     blocks += _unchecked_blocks(steps)
     blocks += _timeline_blocks(case, asked, ledger.of_case(tx, case.id), steps)
-    _, head = tx.head()
-    blocks.append(Paragraph(text=f"Revision {case.revision}. Journal head {head}."))
+    blocks.append(Paragraph(text=f"Revision {case.revision}. Journal anchor {latest(tx)}."))
     return Document(blocks=tuple(blocks))
 
 

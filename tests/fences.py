@@ -62,6 +62,7 @@ ROOMS: tuple[tuple[int, str], ...] = (
     (6, "runner/crowding.py"),
     (6, "runner/electing.py"),
     (6, "runner/arming.py"),
+    (6, "runner/anchors.py"),
     (6, "runner/audit.py"),
     (6, "runner/guards.py"),
     (6, "runner/editor_schema.py"),

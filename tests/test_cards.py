@@ -76,13 +76,13 @@ def test_card_when_posted_then_it_says_why_which_device_what_breaks_and_what_sil
         assert part in text
 
 
-def test_card_when_posted_then_its_head_hash_is_an_entry_of_the_journal(world: World) -> None:
+def test_card_when_posted_then_its_anchor_is_an_entry_of_the_journal(world: World) -> None:
     question = asked(world)
-    (head,) = re.findall(r"journal head ([0-9a-f]{64})", shown(world, question))
-    found = [entry for entry in world.entries() if entry.sha256 == head]
-    assert len(found) == 1
+    ((seq, begun),) = re.findall(r"journal anchor (\d+):([0-9a-f]{16})\b", shown(world, question))
+    (found,) = [entry for entry in world.entries() if entry.sha256.startswith(begun)]
+    assert found.seq == int(seq)
     opened = world.entries("question_opened")[0]
-    assert found[0].seq >= opened.seq
+    assert found.seq >= opened.seq
     assert question.plan_sha256[:16] in shown(world, question)
 
 

@@ -144,10 +144,11 @@ def test_case_when_people_were_asked_in_earnest_then_no_later_mode_calls_it_prac
     assert "PRACTICE" not in shown(world, Mode.PRACTICE)
 
 
-def test_case_when_shown_then_its_last_line_is_the_head_of_the_chain(world: World) -> None:
+def test_case_when_shown_then_its_last_line_is_an_anchor_of_the_chain(world: World) -> None:
     with world.journal.read() as tx:
-        _, head = tx.head()
-    assert document(world).texts()[-1] == f"Revision {world.case().revision}. Journal head {head}."
+        seq, head = tx.head()
+    shown = f"Revision {world.case().revision}. Journal anchor {seq}:{head[:16]}."
+    assert document(world).texts()[-1] == shown
 
 
 @pytest.mark.parametrize(
