@@ -333,6 +333,25 @@ class TicketDraft(Struct, frozen=True, kw_only=True):
     labels: tuple[str, ...] = ()
 
 
+class CaseStage(StrEnum):
+    """Where a case stands, as its ticket's status may say it."""
+
+    IN_PROGRESS = "in_progress"
+    ON_HOLD = "on_hold"
+    CONTAINED = "contained"
+    CLOSED = "closed"
+
+
+class TicketMove(Struct, frozen=True, kw_only=True):
+    """How a ticket gets from one status to another. `transition` None: it is there already.
+    `is_untouched`: its status is still one that new tickets have."""
+
+    from_status: str
+    to_status: str
+    transition: str | None
+    is_untouched: bool
+
+
 class TicketStatus(Struct, frozen=True, kw_only=True):
     name: str
     is_closed: bool

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from connectors.base import Chat, Tickets, action_of
+from connectors.document import Document, Paragraph
 from connectors.errors import ConnectorError, NotFound
 from connectors.model import TicketRef
 from runner import report, wording
@@ -23,6 +24,7 @@ from runner.evidence import case_files, state_sha256
 from runner.journal import Journal, Tx, cases, runs
 from runner.journal.records import LIVE, Case, StepResult, StepStatus
 from runner.roles import Roles
+from runner.ticket_state import TicketState
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +47,7 @@ class CaseReports:
         self._effects = effects
         self._carry = carry
         self.trouble = trouble
+        self._state = TicketState(journal, roles, effects)
         self._gone: set[str] = set()
 
     def report_cases(self) -> None:
@@ -102,7 +105,22 @@ class CaseReports:
         )
         if is_over:
             self._attach_evidence(case, ticket)
+        self._state.keep_up(case, ticket, _scope(case), partial(self._say, case, ticket))
+        self._tell_closed(case, ticket)
         self._set_reported(case)
+
+    def _say(self, case: Case, ticket: TicketRef, key: str, text: str) -> None:
+        """Say a sentence in the ticket, once for its key."""
+        tickets = self._roles.tickets
+        own = hashlib.sha256(f"{case.id}:said:{key}".encode()).hexdigest()[:24]
+        body = Document(blocks=(Paragraph(text=text),))
+        self._perform(
+            case,
+            f"said.{own}",
+            "comment_ticket",
+            lambda: tickets.comment_ticket(ticket, own, body),
+            lambda: tickets.find_comment(ticket, own) or None,
+        )
 
     # -- evidence ----------------------------------------------------------------------------------
 
@@ -132,7 +150,20 @@ class CaseReports:
             lambda: tickets.find_attachment(ticket, name) or None,
         )
 
-    # -- a ticket that is gone ---------------------------------------------------------------------
+    # -- a ticket that is closed or gone -----------------------------------------------------------
+
+    def _tell_closed(self, case: Case, ticket: TicketRef) -> None:
+        """Say in the channel, once a case, that news went to a ticket that people closed."""
+        if not self._roles.has("chat") or not self._roles.tickets.read_ticket(ticket).is_closed:
+            return
+        with self._journal.read() as tx:
+            if self._state.is_closed_by_us(tx, _scope(case)):
+                return
+        text = (
+            f"Ticket {ticket.key} was closed by somebody, and its case {case.id} has news. Stockade"
+            " tells it there, and neither reopens the ticket nor opens another."
+        )
+        self._post(case, ticket, "closed", text)
 
     def _is_gone(self, ticket: TicketRef) -> bool:
         """Only the ticket's own record says so: a refused comment may have another reason."""
@@ -155,15 +186,15 @@ class CaseReports:
         self._gone.add(case.id)
         self.trouble[case.id] = text
         if self._roles.has("chat"):
-            self._post_gone(case, ticket, text)
+            self._post(case, ticket, "gone", text)
         with self._journal.write() as tx:
             tx.entry("ticket_gone", {"case": case.id}, ticket)
             cases.set_reported(tx, case.id, case.revision)
 
-    def _post_gone(self, case: Case, ticket: TicketRef, text: str) -> None:
+    def _post(self, case: Case, ticket: TicketRef, what: str, text: str) -> None:
         chat = self._roles.chat
         action = action_of(Chat.post_message)
-        key = hashlib.sha256(f"{case.id}:gone:{ticket.id}".encode()).hexdigest()[:24]
+        key = hashlib.sha256(f"{case.id}:{what}:{ticket.id}".encode()).hexdigest()[:24]
         body = wording.message_document(text, case.id, self._config.mode)
         call = Call(
             name="post_message",
@@ -174,7 +205,7 @@ class CaseReports:
             again_s=86400.0,
         )
         try:
-            self._effects.perform(_scope(case), f"gone.{ticket.id}", call, self._config.mode)
+            self._effects.perform(_scope(case), f"{what}.{ticket.id}", call, self._config.mode)
         except StepFailed as fault:
             self.trouble[case.id] = f"{text} The channel could not be told: {fault}"
 

@@ -24,7 +24,9 @@ def correlation_of(case_id: str) -> str:
 
 
 async def create_ticket(work: Work) -> Any:
-    """Open the case's one ticket; an earlier one with the same key is adopted."""
+    """Open the case's one ticket; an earlier one with the same key is adopted, closed or not. When
+    the search finds none, but the journal knows the case's ticket, none is opened: either the
+    search lags, or people deleted it, which the follow-up tells."""
     bench = work.bench
     case_id = work.ctx.run.case_id
     correlation = correlation_of(case_id)
@@ -35,7 +37,10 @@ async def create_ticket(work: Work) -> Any:
         if found is not None:
             return found
         with bench.journal.read() as tx:
-            body = report.case_document(tx, cases.read(tx, case_id), work.mode)
+            case = cases.read(tx, case_id)
+            body = report.case_document(tx, case, work.mode)
+        if case.ticket is not None:
+            return case.ticket
         title = wording.ticket_title(str(work.inputs["title"]), work.mode)
         draft = TicketDraft(correlation=correlation, title=title, body=body)
         return tickets.create_ticket(draft)

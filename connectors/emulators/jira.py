@@ -33,11 +33,14 @@ TRANSITIONS = {"11": "1", "21": "3", "31": "4"}
 class Jira(Issues):
     """One site with one project. Tunable: `search_lag_s` (seconds of the clock until a new issue
     is found), `page_size` (a search's pages are never longer), `refused_fields` (a create that sets
-    one of them is a 400, as when a field is not on the screen)."""
+    one of them is a 400, as when a field is not on the screen), `move_fields` (what the transition
+    to Done asks for)."""
 
     PRODUCT: ClassVar[str] = "jira"
     CREDENTIALS: ClassVar[dict[str, str]] = {"email": "bot-", "api_token": ""}
-    TUNABLE: ClassVar[frozenset[str]] = frozenset({"search_lag_s", "page_size", "refused_fields"})
+    TUNABLE: ClassVar[frozenset[str]] = frozenset(
+        {"search_lag_s", "page_size", "refused_fields", "move_fields"}
+    )
     MORE_ROUTES: ClassVar[tuple[tuple[str, str, str], ...]] = (
         ("POST", r"/search/jql", "_search"),
         ("GET", r"/search/jql", "_search"),
@@ -50,6 +53,7 @@ class Jira(Issues):
         super().__init__(clock, keys=keys, store=store)
         self.search_lag_s = 0.0
         self.page_size = 50
+        self.move_fields: tuple[str, ...] = ()
 
     # -- serving -----------------------------------------------------------------------------------
 
@@ -76,11 +80,29 @@ class Jira(Issues):
 
     def _transitions(self, call: Call, parts: list[str]) -> Answer:
         self._issue(parts[0])
-        listed = [
-            {"id": key, "name": STATUSES[to]["name"], "to": STATUSES[to], "hasScreen": False}
-            for key, to in TRANSITIONS.items()
-        ]
+        listed = [self._way(key, STATUSES[to]) for key, to in TRANSITIONS.items()]
         return json_answer({"expand": "transitions", "transitions": listed})
+
+    def _way(self, key: str, to: JsonObject) -> JsonObject:
+        asked = self.move_fields if to["name"] == "Done" else ()
+        fields = {
+            name: {
+                "required": True,
+                "name": name.title(),
+                "key": name,
+                "hasDefaultValue": False,
+                "operations": ["set"],
+                "schema": {"type": "string"},
+            }
+            for name in asked
+        }
+        return {"id": key, "name": to["name"], "to": to, "hasScreen": bool(asked), "fields": fields}
+
+    def move_issue(self, key: str, status: str) -> None:
+        """Somebody moves the issue by hand."""
+        with self.lock:
+            to = next(one for one in STATUSES.values() if one["name"] == status)
+            self._issue(key)["fields"]["status"] = to
 
     def _transit(self, call: Call, parts: list[str]) -> Answer:
         issue = self._issue(parts[0])
@@ -88,6 +110,8 @@ class Jira(Issues):
         key = transition.get("id") if isinstance(transition, dict) else None
         if key not in TRANSITIONS:
             raise JiraError(400, f"Transition id '{key}' is not valid for this issue.")
+        if self._way(str(key), STATUSES[TRANSITIONS[str(key)]])["fields"]:
+            raise JiraError(400, **dict.fromkeys(self.move_fields, "This field is required."))
         issue["fields"]["status"] = STATUSES[TRANSITIONS[str(key)]]
         return Answer(status=204, changed=True)
 

@@ -14,7 +14,17 @@ from connectors.base import Connector
 from connectors.document import Document, shorten
 from connectors.errors import OutcomeUnknown, Rejected, Unavailable
 from connectors.http import HttpSettings, Repeat, Runtime, path_of
-from connectors.model import CheckResult, JsonObject, Secret, TicketDraft, TicketRef, TicketStatus
+from connectors.model import (
+    CaseStage,
+    CheckResult,
+    JsonObject,
+    Secret,
+    TicketDraft,
+    TicketMove,
+    TicketRef,
+    TicketStatus,
+)
+from connectors.tickets import jira_moves
 from connectors.tickets.jira_check import check_project
 from connectors.tickets.jira_create import correlation_label, open_ticket
 from connectors.tickets.jira_dialect import dialect_of
@@ -92,11 +102,19 @@ class Jira(JiraProduct, Connector):
 
     def read_ticket(self, ticket: TicketRef) -> TicketStatus:
         """Closed is what Jira files under the status category *done*, whatever its name."""
-        status = self._field(ticket, "status")
-        category = status.get("statusCategory") if isinstance(status, dict) else None
-        if not isinstance(category, dict) or not isinstance(category.get("key"), str):
-            raise Unavailable(PRODUCT, "does not say the category of the ticket's status")
-        return TicketStatus(name=str(status.get("name", "")), is_closed=category["key"] == "done")
+        name, category = jira_moves.status_of(self._session, self._issue_path(ticket))
+        return TicketStatus(name=name, is_closed=category == "done")
+
+    def plan_move(self, ticket: TicketRef, stage: CaseStage) -> TicketMove | None:
+        """A transition to the status that `options.transitions` names, or of that name."""
+        wanted = self._options.transitions.get(stage.value)
+        if wanted is None:
+            return None
+        return jira_moves.planned(self._session, self._issue_path(ticket), wanted)
+
+    def move_ticket(self, ticket: TicketRef, move: TicketMove) -> None:
+        """Repeat: done already is no error."""
+        jira_moves.move(self._session, self._issue_path(ticket), move)
 
     # -- comments ----------------------------------------------------------------------------------
 
@@ -147,7 +165,7 @@ class Jira(JiraProduct, Connector):
     # -- checks ------------------------------------------------------------------------------------
 
     def check(self) -> Sequence[CheckResult]:
-        """Who we are, the four project permissions, the issue type and its create screen."""
+        """Who we are, the project permissions, the issue type and its create screen."""
         needed = {"labels", "description", *(["priority"] if self._options.priorities else [])}
         return check_project(
             self._session,
@@ -155,6 +173,7 @@ class Jira(JiraProduct, Connector):
             self._options.project,
             self._options.issue_type,
             frozenset(needed | self._options.fields.keys()),
+            moves=bool(self._options.transitions),
         )
 
     # -- calls -------------------------------------------------------------------------------------

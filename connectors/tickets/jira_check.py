@@ -18,22 +18,29 @@ _PERMISSIONS = {
     "ADD_COMMENTS": "Add Comments",
     "CREATE_ATTACHMENTS": "Create Attachments",
 }
+_TO_MOVE = {"TRANSITION_ISSUES": "Transition Issues"}
 _ALWAYS_SENT = frozenset({"project", "issuetype", "summary", "description", "labels"})
 _SET_BY_JIRA = frozenset({"reporter"})
 _SHOWN_VALUES = 10
 
 
 def check_project(
-    session: JiraSession, dialect: Dialect, project: str, issue_type: str, needed: frozenset[str]
+    session: JiraSession,
+    dialect: Dialect,
+    project: str,
+    issue_type: str,
+    needed: frozenset[str],
+    *,
+    moves: bool,
 ) -> list[CheckResult]:
     """One result for each thing that a ticket needs. `needed`: fields that we set and that must
-    therefore be on the create screen."""
+    therefore be on the create screen. `moves`: tickets are moved, too."""
     signed_in = _tried("Jira: sign in", lambda: _sign_in(session, dialect))
     if not signed_in.ok:
         return [signed_in]
     return [
         signed_in,
-        *_permissions(session, project),
+        *_permissions(session, project, {**_PERMISSIONS, **(_TO_MOVE if moves else {})}),
         _tried(
             f"Jira: create screen of {issue_type} in {project}",
             lambda: _screen(session, project, issue_type, needed),
@@ -49,15 +56,17 @@ def _sign_in(session: JiraSession, dialect: Dialect) -> None:
         raise AuthFailed(PRODUCT, "the account is deactivated")
 
 
-def _permissions(session: JiraSession, project: str) -> Iterator[CheckResult]:
-    params = {"projectKey": project, "permissions": ",".join(_PERMISSIONS)}
+def _permissions(
+    session: JiraSession, project: str, needed: dict[str, str]
+) -> Iterator[CheckResult]:
+    params = {"projectKey": project, "permissions": ",".join(needed)}
     try:
         granted = session.read(session.path("mypermissions"), params).get("permissions")
     except ConnectorError as fault:
         yield CheckResult(what=f"Jira: project {project}", ok=False, mend=fault.text)
         return
     listed = granted if isinstance(granted, dict) else {}
-    for key, name in _PERMISSIONS.items():
+    for key, name in needed.items():
         entry = listed.get(key)
         has = isinstance(entry, dict) and entry.get("havePermission") is True
         mend = None if has else f"give the account the permission {name} in project {project}"

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from msgspec import field
 
+from connectors.model import CaseStage
 from connectors.product import Product
 
 _PROJECT = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -14,6 +15,7 @@ _CUSTOM_FIELD = re.compile(r"customfield_[0-9]+")
 
 
 _MAX_LABEL = 255
+_STAGES = tuple(stage.value for stage in CaseStage)
 
 
 class JiraProduct(Product):
@@ -30,7 +32,8 @@ class JiraProduct(Product):
         ticket. `priorities`: severity → the name of a Jira priority; none is sent without it.
         `site_url`: where people read tickets, when `base_url` is Atlassian's gateway for scoped
         tokens. `fields`: id of a custom field → the constant that every ticket gets, in the shape
-        that Jira's REST API takes."""
+        that Jira's REST API takes. `transitions`: stage of a case → the status that its ticket
+        is moved to, or the name of the transition."""
 
         project: str
         deployment: str = "cloud"
@@ -39,6 +42,7 @@ class JiraProduct(Product):
         priorities: dict[str, str] = field(default_factory=dict)
         site_url: str | None = None
         fields: dict[str, Any] = field(default_factory=dict)
+        transitions: dict[str, str] = field(default_factory=dict)
 
         def __post_init__(self) -> None:
             if not _PROJECT.fullmatch(self.project):
@@ -51,6 +55,8 @@ class JiraProduct(Product):
                 raise ValueError("site_url begins with https://")
             if wrong := [key for key in self.fields if not _CUSTOM_FIELD.fullmatch(key)]:
                 raise ValueError(f"fields takes ids such as customfield_10010, not {wrong}")
+            if unknown := [key for key in self.transitions if key not in _STAGES]:
+                raise ValueError(f"transitions knows {', '.join(_STAGES)}, not {unknown}")
             if empty := [key for key, value in self.fields.items() if value in (None, "", [], {})]:
                 raise ValueError(f"fields gives no value to {empty}")
 

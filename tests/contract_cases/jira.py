@@ -12,7 +12,9 @@ from connectors.errors import (
     Unavailable,
 )
 from connectors.model import (
+    CaseStage,
     TicketDraft,
+    TicketMove,
     TicketRef,
 )
 from tests.contract_cases.case import Case, only
@@ -21,6 +23,9 @@ from tests.fake_product import Reply, Request, json_reply
 TICKET = TicketRef(id="10042", key="SEC-42", url="https://jira.example.test/browse/SEC-42")
 _DRAFT = TicketDraft(correlation="case-1", title="WS-042", body=Document((Paragraph("Isolated."),)))
 _LABEL = f"stockade-{sha256(b'case-1').hexdigest()[:16]}"
+
+
+_MOVE = TicketMove(from_status="Open", to_status="Done", transition="31", is_untouched=True)
 
 
 def _page(key: str, entries: list[Any]) -> dict[str, Any]:
@@ -43,12 +48,15 @@ def issue() -> dict[str, Any]:
 
 
 def _answer(request: Request) -> Reply:
-    return answer_at(request.path.removeprefix("/rest/api/3"))
+    return answer_at(request.path.removeprefix("/rest/api/3"), request.method == "GET")
 
 
-def answer_at(path: str) -> Reply:
+def answer_at(path: str, is_get: bool) -> Reply:
     if path.endswith("/attachments"):
         return json_reply([{"id": "7", "filename": "report.json"}])
+    if path.endswith("/transitions"):
+        ways = [{"id": "31", "name": "Close", "to": {"name": "Done"}, "fields": {}}]
+        return json_reply({"transitions": ways}) if is_get else Reply(204)
     if path.endswith("/comment"):
         return json_reply({"id": "1"}, 201)
     if path.endswith("/issuetypes"):
@@ -68,7 +76,10 @@ def answer_at(path: str) -> Reply:
     return json_reply(said[path], 201 if path == "/issue" else 200)
 
 
-_NEEDS = ("BROWSE_PROJECTS", "CREATE_ISSUES", "ADD_COMMENTS", "CREATE_ATTACHMENTS")
+_NEEDS = (
+    *("BROWSE_PROJECTS", "CREATE_ISSUES", "ADD_COMMENTS", "CREATE_ATTACHMENTS"),
+    "TRANSITION_ISSUES",
+)
 
 
 def _error(text: str) -> dict[str, Any]:
@@ -78,11 +89,12 @@ def _error(text: str) -> dict[str, Any]:
 CASE = Case(
     credentials={"email": "runner@jira.example.test", "api_token": "made-up-api-token"},
     more_secrets=("cnVubmVyQGppcmEuZXhhbXBsZS50ZXN0Om1hZGUtdXAtYXBpLXRva2Vu",),
-    options={"project": "SEC"},
+    options={"project": "SEC", "transitions": {"closed": "Done"}},
     answer=_answer,
     reads={
         "find_ticket": lambda tickets: tickets.find_ticket("case-1"),
         "read_ticket": lambda tickets: tickets.read_ticket(TICKET),
+        "plan_move": lambda tickets: tickets.plan_move(TICKET, CaseStage.CLOSED),
         "find_comment": lambda tickets: tickets.find_comment(TICKET, "key-1"),
         "find_attachment": lambda tickets: tickets.find_attachment(TICKET, "report.json"),
     },
@@ -90,7 +102,10 @@ CASE = Case(
         "create_ticket": lambda tickets: tickets.create_ticket(_DRAFT),
         "comment_ticket": lambda tickets: tickets.comment_ticket(TICKET, "k", _DRAFT.body),
         "attach_file": lambda tickets: tickets.attach_file(TICKET, "report.json", b"{}"),
+        "move_ticket": lambda tickets: tickets.move_ticket(TICKET, _MOVE),
     },
+    bodyless=frozenset({"move_ticket"}),
+    unread=frozenset({"move_ticket"}),
     is_read=lambda request: request.method == "GET" or request.path.endswith("/search/jql"),
     refusal=_error,
     no_permission=(

@@ -35,7 +35,7 @@ def _answer(request: Request) -> Reply:
         return json_reply(_page("values", [{"id": "3", "name": "Task"}]))
     if path.endswith("/issuetypes/3"):
         return json_reply(_page("values", [{"fieldId": "labels"}, {"fieldId": "description"}]))
-    return jira.answer_at(path)
+    return jira.answer_at(path, request.method == "GET")
 
 
 _CAPTCHA = Reply(
@@ -52,7 +52,7 @@ CASE = replace(
     jira.CASE,
     credentials={"token": "made-up-personal-access-token"},
     more_secrets=(),
-    options={"project": "SEC", "deployment": "data_center"},
+    options={**jira.CASE.options, "deployment": "data_center"},
     answer=_answer,
     is_read=lambda request: request.method == "GET" or request.path.endswith("/search"),
     no_permission=(
