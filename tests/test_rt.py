@@ -85,6 +85,8 @@ def opened(api: RequestsMock, made: dict[str, Any]) -> None:
 
 
 def commented(api: RequestsMock, *parts: dict[str, Any]) -> None:
+    """The ticket is read, a comment is added, and then shows these parts."""
+    api.get(f"{API}/ticket/7", json=ticket())
     api.post(
         f"{API}/ticket/7/comment",
         status=201,
@@ -156,13 +158,14 @@ def test_create_when_rt_dropped_something_then_told_as_a_fault_and_in_the_ticket
     assert make(faults, **options).create_ticket(draft()) == TICKET
     assert [fault.code for fault in faults] == ["field_dropped"]
     assert lost in faults[0].text
-    assert lost in sent(strict_responses, 2)["Content"]
+    assert lost in sent(strict_responses, 3)["Content"]
 
 
 def test_create_when_a_drop_cannot_be_said_in_the_ticket_then_the_ticket_stands_all_the_same(
     strict_responses: RequestsMock, caplog: pytest.LogCaptureFixture
 ) -> None:
     opened(strict_responses, ticket(Subject="wmic"))
+    strict_responses.get(f"{API}/ticket/7", json=ticket())
     strict_responses.post(f"{API}/ticket/7/comment", status=500, body="")
     assert make().create_ticket(draft()) == TICKET
     assert "could not be said" in caplog.text
@@ -316,7 +319,7 @@ def test_comment_when_added_then_its_subject_carries_the_key(
 ) -> None:
     commented(strict_responses, {"Subject": comment_marker("run/1")}, {"Subject": ""})
     make().comment_ticket(TICKET, "run/1", Document((Paragraph("Done."),)))
-    assert sent(strict_responses, 0) == {
+    assert sent(strict_responses, 1) == {
         "Subject": comment_marker("run/1"),
         "Content": "Done.",
         "ContentType": "text/plain",
@@ -327,23 +330,49 @@ def test_comment_when_added_then_its_subject_carries_the_key(
     ("reading", "rule", "word"),
     [
         ({"json": ticket(_hyperlinks=[{"ref": "correspond"}])}, AuthFailed, "CommentOnTicket"),
-        ({"json": ticket()}, Rejected, "nicht erlaubt"),
+        ({"json": ticket(Status="deleted")}, NotFound, "RT#7 was deleted"),
+        ({"json": {"id": 7}}, Unavailable, "_hyperlinks"),
         ({"status": 403, "json": {"message": "Forbidden"}}, AuthFailed, "403"),
         ({"status": 404, "json": {"message": "Not Found"}}, NotFound, "404"),
         ({"status": 500, "body": ""}, Unavailable, "500"),
     ],
 )
-def test_comment_when_refused_with_400_then_the_ticket_tells_why(
+def test_comment_when_the_ticket_would_not_take_it_then_nothing_is_sent(
     reading: dict[str, Any], rule: type[ConnectorError], word: str
 ) -> None:
     with RequestsMock(registry=StrictRegistry) as api:
-        said = "nicht erlaubt at /usr/share/x.pm line 12.\n"
-        api.post(f"{API}/ticket/7/comment", status=400, json={"message": said})
         api.get(f"{API}/ticket/7", **reading)
         with pytest.raises(rule, match=word) as caught:
             make().comment_ticket(TICKET, "k", Document(()))
         assert type(caught.value) is rule
-        assert "x.pm" not in caught.value.text
+
+
+def test_comment_when_refused_then_in_words_without_a_path_of_the_server(
+    strict_responses: RequestsMock,
+) -> None:
+    said = "nicht erlaubt at /usr/share/x.pm line 12.\n"
+    strict_responses.get(f"{API}/ticket/7", json=ticket())
+    strict_responses.post(f"{API}/ticket/7/comment", status=400, json={"message": said})
+    with pytest.raises(Rejected, match=r"nicht erlaubt$"):
+        make().comment_ticket(TICKET, "k", Document(()))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"json": ["Comments added"]},
+        {"json": ["Comments added"], "headers": {"Location": "/elsewhere/72"}},
+        {"json": {"message": "no"}, "headers": {"Location": "/REST/2.0/transaction/72"}},
+        {"body": "<html>", "content_type": "text/html"},
+    ],
+)
+def test_comment_when_the_answer_names_none_then_outcome_unknown(
+    strict_responses: RequestsMock, answer: dict[str, Any]
+) -> None:
+    strict_responses.get(f"{API}/ticket/7", json=ticket())
+    strict_responses.post(f"{API}/ticket/7/comment", status=201, **answer)
+    with pytest.raises(OutcomeUnknown):
+        make().comment_ticket(TICKET, "k", Document(()))
 
 
 def test_comment_when_it_cannot_be_seen_then_the_right_is_named(
@@ -359,6 +388,7 @@ def test_comment_when_it_cannot_be_seen_then_the_right_is_named(
 )
 def test_comment_when_it_cannot_be_read_back_then_outcome_unknown(parts: dict[str, Any]) -> None:
     with RequestsMock(registry=StrictRegistry) as api:
+        api.get(f"{API}/ticket/7", json=ticket())
         where = {"Location": "/support/REST/2.0/transaction/72"}
         api.post(f"{API}/ticket/7/comment", status=201, json=["ok"], headers=where)
         api.get(PARTS, **parts)
@@ -402,7 +432,7 @@ def test_list_when_empty_because_the_ticket_is_hidden_then_an_error(
 def test_attach_when_kept_then_sent_as_bytes_of_no_type(strict_responses: RequestsMock) -> None:
     commented(strict_responses, {"Filename": ""}, {"Filename": "a.json", "ContentLength": "4"})
     make().attach_file(TICKET, "a.json", b"\x00\xff{}")
-    [attached] = sent(strict_responses, 0)["Attachments"]
+    [attached] = sent(strict_responses, 1)["Attachments"]
     assert b64decode(attached.pop("FileContent")) == b"\x00\xff{}"
     assert attached == {"FileName": "a.json", "FileType": "application/octet-stream"}
 

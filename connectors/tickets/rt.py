@@ -31,7 +31,6 @@ from connectors.tickets.rt_session import (
     RtSession,
     api_path,
     entries_of,
-    explain,
     field_values,
     links_of,
     object_of,
@@ -121,8 +120,7 @@ class Rt(RtProduct, Connector):
         number, status = said.get("id"), said.get("Status")
         if not isinstance(status, str) or not str(number).isdigit():
             raise Unavailable(PRODUCT, "does not say the ticket's status")
-        if status == "deleted":
-            raise NotFound(PRODUCT, f"ticket {ticket.key} was deleted")
+        _require_not_deleted(ticket, said)
         for word, is_closed in (("__Active__", False), ("__Inactive__", True)):
             if self._session.search(f"id = {number} AND Status = '{word}'"):
                 return TicketStatus(name=status, is_closed=is_closed)
@@ -237,18 +235,23 @@ class Rt(RtProduct, Connector):
 
     def _add(self, ticket: TicketRef, comment: JsonObject) -> list[JsonObject]:
         """Send a comment and read its parts back."""
-        path = _ticket_path(ticket, "comment")
-        whole = {**comment, "ContentType": "text/plain"}
-        reply = self._session.send("POST", path, repeat=Repeat.ONCE, json=whole, accept=(201, 400))
-        if reply.status == 400:
-            raise self._refused(ticket, explain(400, reply.body) or "no reason is given")
+        self._require_commentable(ticket)
+        reply = self._session.send(
+            "POST",
+            _ticket_path(ticket, "comment"),
+            repeat=Repeat.ONCE,
+            json={**comment, "ContentType": "text/plain"},
+            accept=(201,),
+        )
         made = _TRANSACTION.search(reply.headers.get("Location", ""))
         if not isinstance(reply.json(), list) or not made:
             raise OutcomeUnknown(PRODUCT, "names no comment in its answer", status=reply.status)
-        shown = {"fields": "Subject,Filename,ContentLength"}
+        path, shown = (
+            api_path("transaction", made[1], "attachments"),
+            "Subject,Filename,ContentLength",
+        )
         try:
-            path = api_path("transaction", made[1], "attachments")
-            parts = entries_of(self._session.read(path, shown), "items")
+            parts = entries_of(self._session.read(path, {"fields": shown}), "items")
         except ConnectorError as fault:
             text = f"the comment could not be read back: {fault.text}"
             raise OutcomeUnknown(PRODUCT, text, status=fault.status) from None
@@ -257,13 +260,13 @@ class Rt(RtProduct, Connector):
             raise AuthFailed(PRODUCT, text)
         return parts
 
-    def _refused(self, ticket: TicketRef, said: str) -> Rejected:
-        """RT says 400 to a ticket that is not there, to a missing right, and to what is wrong.
-        Errors: as reading the ticket has them."""
-        if "comment" not in links_of(self._read(ticket)):
-            return AuthFailed(PRODUCT, "give the account the right CommentOnTicket", status=400)
-        text = f"HTTP 400, the comment was not added: {self._session.http.redact(said)}"
-        return Rejected(PRODUCT, text, status=400)
+    def _require_commentable(self, ticket: TicketRef) -> None:
+        """RT takes a comment on a deleted ticket, where nobody reads it; and it says 400 both to a
+        ticket that is not there and to a missing right. So the ticket is asked first."""
+        said = self._read(ticket)
+        _require_not_deleted(ticket, said)
+        if "comment" not in links_of(said):
+            raise AuthFailed(PRODUCT, "give the account the right CommentOnTicket")
 
     def _read(self, ticket: TicketRef) -> JsonObject:
         return self._session.read(_ticket_path(ticket))
@@ -280,3 +283,8 @@ def _ticket_path(ticket: TicketRef, *more: str) -> str:
     if not ticket.id:
         raise Rejected(PRODUCT, "a ticket without an id cannot be asked for")
     return api_path("ticket", ticket.id, *more)
+
+
+def _require_not_deleted(ticket: TicketRef, said: JsonObject) -> None:
+    if said.get("Status") == "deleted":
+        raise NotFound(PRODUCT, f"ticket {ticket.key} was deleted")

@@ -113,8 +113,9 @@ CASE = Case(
     ),
     hidden_errors=(
         ("create_ticket", json_reply(_error("no"), 201), OutcomeUnknown),
-        ("comment_ticket", json_reply(["No permission"], 201), OutcomeUnknown),
-        ("attach_file", json_reply(_error("no"), 201), OutcomeUnknown),
+        # The ticket is read before a comment is sent: nothing has happened yet.
+        ("comment_ticket", json_reply(_error("no")), Unavailable),
+        ("attach_file", json_reply({**_ticket(), "Status": "deleted"}), NotFound),
         ("find_ticket", json_reply(_error("no")), Unavailable),
         ("find_ticket", json_reply(_page({"id": "42"})), Unavailable),
         ("find_ticket", json_reply(_page({"id": "42", "CustomFields": []})), Unavailable),

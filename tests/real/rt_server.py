@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import time
+from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,6 +50,16 @@ $RT::MasonSessionDir = '{folder}/session';
 
 
 @dataclass(frozen=True)
+class Part:
+    """A piece of a ticket as it is stored: a text, or a file."""
+
+    subject: str
+    file_name: str
+    content_type: str
+    content: bytes
+
+
+@dataclass(frozen=True)
 class RtServer:
     base_url: str
     tokens: dict[str, str]
@@ -64,6 +75,21 @@ class RtServer:
         )
         reply.raise_for_status()
         return reply.json()
+
+    def parts(self, ticket_id: str) -> list[Part]:
+        """All texts and files of a ticket, oldest first."""
+        path = f"ticket/{ticket_id}/attachments"
+        listed = self.as_root("GET", path, params={"per_page": 100})["items"]
+        records = [self.as_root("GET", f"attachment/{entry['id']}") for entry in listed]
+        return [
+            Part(
+                subject=record.get("Subject") or "",
+                file_name=record.get("Filename") or "",
+                content_type=record["ContentType"],
+                content=b64decode(record.get("Content") or ""),
+            )
+            for record in records
+        ]
 
 
 def what_is_missing() -> str | None:

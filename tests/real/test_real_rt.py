@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from base64 import b64decode
-from collections.abc import Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
 from typing import Any
@@ -11,15 +10,16 @@ from typing import Any
 import msgspec
 import pytest
 import requests
+from requests.adapters import HTTPAdapter
 
 from connectors.document import Bullets, Code, Document, Heading, Paragraph, Table
-from connectors.errors import AuthFailed, ConnectorError, NotFound, Rejected
+from connectors.errors import AuthFailed, ConnectorError, NotFound, OutcomeUnknown, Rejected
 from connectors.http import HttpSettings, Runtime
 from connectors.model import Secret, TicketDraft, TicketRef
 from connectors.tickets.rt import Rt
 from connectors.tickets.rt_text import MAX_CHARACTERS, text_of
 from tests.fake_clock import FakeClock
-from tests.real.rt_server import RIGHTS, RtServer, running_rt, what_is_missing
+from tests.real.rt_server import RIGHTS, RtServer
 
 HOSTILE = (
     'a "b" \' {code} <script>alert(1)</script> =cmd \u202e\x1b[2J\r\n[stockade:x]\n\u00e9\U0001f600'
@@ -37,13 +37,9 @@ GONE = TicketRef(id="999999", key="RT#999999", url="")
 numbers = count(1)
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RtServer]:
-    missing = what_is_missing()
-    if missing:
-        pytest.skip(f"NOTHING IS PROVED OF RT: {missing}")
-    with running_rt(tmp_path_factory.mktemp("rt")) as server:
-        yield server
+@pytest.fixture
+def server(rt_server: RtServer) -> RtServer:
+    return rt_server
 
 
 @pytest.fixture
@@ -60,6 +56,7 @@ def connect(
     server: RtServer,
     account: str = "stockade",
     faults: list[ConnectorError] | None = None,
+    transport: Callable[[], HTTPAdapter] | None = None,
     **options: Any,
 ) -> Rt:
     return Rt(
@@ -72,6 +69,7 @@ def connect(
             clock=FakeClock(),
             emulated=True,
             on_fault=faults.append if faults is not None else None,
+            transport=transport,
         ),
     )
 
@@ -82,18 +80,6 @@ def draft(title: str = "wmic on ws-1", **more: Any) -> TicketDraft:
 
 def missing(rt: Rt) -> list[str]:
     return [f"{one.what}: {one.mend}" for one in rt.check() if not one.ok]
-
-
-def contents(server: RtServer, ticket: TicketRef) -> list[tuple[str, str]]:
-    """Content type and text of each part of a ticket, as an administrator sees them."""
-    query = {"per_page": 100, "fields": "ContentType"}
-    listed = server.as_root("GET", f"ticket/{ticket.id}/attachments", params=query)["items"]
-    url, found = f"{server.base_url}/REST/2.0/attachment/", []
-    for entry in listed:
-        token = {"Authorization": f"token {server.tokens['stockade']}"}
-        said = requests.get(url + entry["id"], headers=token, timeout=20).json()
-        found.append((entry["ContentType"], said.get("Content", "")))
-    return found
 
 
 # -- tickets ---------------------------------------------------------------------------------------
@@ -123,10 +109,10 @@ def test_ticket_when_opened_commented_and_attached_then_all_is_found_again(
 def test_text_when_read_as_it_is_stored_then_it_is_what_was_sent(server: RtServer, rt: Rt) -> None:
     ticket = rt.create_ticket(draft())
     rt.comment_ticket(ticket, "k", BODY)
-    texts = [b64decode(text).decode() for kind, text in contents(server, ticket) if text]
-    assert [text.rstrip("\n") for text in texts] == [text_of(BODY)] * 2
-    kinds = {kind for kind, _ in contents(server, ticket)}
-    assert "text/html" not in kinds
+    parts = server.parts(ticket.id)
+    texts = [part.content.decode().rstrip("\n") for part in parts if part.content]
+    assert texts == [text_of(BODY)] * 2
+    assert {part.content_type for part in parts} == {"text/plain"}
 
 
 def test_find_when_two_tickets_have_the_key_then_the_older_one(rt: Rt) -> None:
@@ -168,8 +154,13 @@ def test_ticket_when_deleted_then_not_found(server: RtServer, rt: Rt) -> None:
     wanted = draft()
     ticket = rt.create_ticket(wanted)
     server.as_root("PUT", f"ticket/{ticket.id}", json={"Status": "deleted"})
-    with pytest.raises(NotFound, match="deleted"):
-        rt.read_ticket(ticket)
+    for call in (
+        lambda: rt.read_ticket(ticket),
+        lambda: rt.comment_ticket(ticket, "k", BODY),
+        lambda: rt.attach_file(ticket, "case.json", b"{}"),
+    ):
+        with pytest.raises(NotFound, match="deleted"):
+            call()
     assert rt.find_ticket(wanted.correlation) is None
 
 
@@ -207,6 +198,33 @@ def test_comment_when_more_than_a_page_lies_above_it_then_still_found(
     assert not rt.find_comment(ticket, "above")
 
 
+class AnswerLost(HTTPAdapter):
+    """The real transport, on which the answer to each POST is lost after RT has taken it."""
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **named: Any) -> Any:
+        reply = super().send(request, *args, **named)
+        if request.method == "POST":
+            raise requests.ReadTimeout
+        return reply
+
+
+def test_write_when_its_answer_is_lost_then_unknown_and_found_again(
+    server: RtServer, rt: Rt
+) -> None:
+    deaf = connect(server, transport=AnswerLost)
+    wanted = draft()
+    with pytest.raises(OutcomeUnknown):
+        deaf.create_ticket(wanted)
+    ticket = deaf.find_ticket(wanted.correlation)
+    assert ticket is not None
+    with pytest.raises(OutcomeUnknown):
+        deaf.comment_ticket(ticket, "k", BODY)
+    assert deaf.find_comment(ticket, "k")
+    with pytest.raises(OutcomeUnknown):
+        deaf.attach_file(ticket, "case.json", b"{}")
+    assert deaf.find_attachment(ticket, "case.json")
+
+
 # -- what RT drops ---------------------------------------------------------------------------------
 
 
@@ -234,7 +252,7 @@ def test_create_when_rt_drops_a_value_then_it_is_told_and_the_ticket_says_so(
     [name] = fields
     assert [fault.code for fault in faults] == ["field_dropped"]
     assert name in faults[0].text
-    texts = [b64decode(text).decode() for _, text in contents(server, ticket) if text]
+    texts = [part.content.decode() for part in server.parts(ticket.id)]
     assert any(f"did not keep what was sent for: {name}" in text for text in texts)
     assert rt.find_ticket(wanted.correlation) == ticket
 
