@@ -192,7 +192,8 @@ class Edr(Protocol):
         self, *, hostname: str | None = None, device_id: str | None = None
     ) -> Sequence[Device]:
         """Every device whose name (or id) is exactly this, without regard to case; none is no
-        error. Errors: `Rejected` for an empty or unsafe selector, before any call."""
+        error. Errors: `Rejected` for an empty or unsafe selector, before any call; its code is
+        `unsafe_name` where the product cannot be asked for such a name."""
         ...
 
     def read_device(self, device_id: str) -> Device:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from connectors.base import ROLES, Effect
+from connectors.errors import Rejected
 from connectors.model import (
     AssessmentKind,
     EventQuery,
@@ -90,8 +91,14 @@ async def find_host(work: Work) -> Any:
         event = event_of(alert, found, bench.config.hunts)
 
     def send(_elapsed_s: float) -> Target:
-        told = event or alert
-        return prove(alert, event, devices_of(bench.roles, told, alert.device_id), work.ctx.now())
+        try:
+            devices = devices_of(bench.roles, event or alert, alert.device_id)
+        except Rejected as fault:
+            if fault.code != "unsafe_name":
+                raise
+            # A name in letters that the EDR has no query for is no fault: people do it by hand.
+            return Target(proved=False, proof=f"it cannot be asked: {fault.text}", devices=())
+        return prove(alert, event, devices, work.ctx.now())
 
     return _host(msgspec.convert(await read(work, "device", send), Target))
 

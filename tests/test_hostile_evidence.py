@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,34 +19,10 @@ import pytest
 from connectors.document import visible
 from runner import views
 from tests.command_line import QUICK, command_line
+from tests.hostile import HOSTILE_NAMES, PAYLOADS, URL, steering
 from tests.polling import raw_hit
 from tests.world import World, running_world
 from tests.world_settings import HOST, RESPONDER_A, USER
-
-URL = "https://stager.example.test/a.xsl"
-PAYLOADS = {
-    "template": "{{ 7*7 }}{% for x in range(9) %}{{ x }}{% endfor %}{# hidden #}",
-    "template that reaches out": "{{ alert.__class__.__mro__[1].__subclasses__() }}",
-    "statement of Python": "__import__('os').system('id') %s %(asctime)s {0.__class__}",
-    "macro of Splunk": "`delete_everything(1)` $tok$",
-    "pipe of Splunk": '" | delete | search "',
-    "subsearch of Splunk": '") OR [search index=* | outputlookup x] (x="',
-    "wildcards of Splunk": r'*\*"\\" NOT index=main',
-    "channel call": "<!channel> <!here> <!everyone> @channel @here",
-    "person and group call": "<@U0SYNTH> <@U0RESPONDB> <!subteam^S0RESPOND> <#C0RESPONSE>",
-    "link that says yes": "<https://x.example.test|Approve> [ok](https://x.example.test)",
-    "markup of Slack": "*bold* _it_ ~no~ ```code``` > quote :white_check_mark: &lt;!channel&gt;",
-    "mention of Jira": '{"type":"mention","attrs":{"id":"5b10","text":"@all"}} [~admin]',
-    "macro of Jira": "{code}{color:red}x{color}!x.png! {html}<script>alert(1)</script>{html}",
-    "terminal": "\x1b[2J\x1b[31mred\x1b]0;title\x07\x1b]8;;https://x.example.test\x07go\x9b5m\x08",
-    "line of a log": "x\r\n2026-11-25 12:00:00,000 INFO runner approved by responder-a\n\tx",
-    "right to left": "\u202egnp.exe\u202c \u2066x\u2069 \u200b\ufeff\u00ad\U000e0041",
-    "line separators": "a\u2028b\u2029c\u0085d",
-    "NUL": "a\x00b",
-    "filter of Falcon": "'+hostname:'*'+platform:'",
-    "query of Jira": '" OR project = OTHER ORDER BY created DESC --',
-    "very long": "A" * 32_000 + " the end",
-}
 
 
 def cmdline_of(payload: str) -> str:
@@ -87,21 +62,6 @@ def test_evidence_when_the_command_line_is_hostile_then_it_is_text_everywhere(
     shown = visible(payload, keep_newlines=True).splitlines()[-1]
     assert any(defanged(shown)[-12:] in text for text in slack_texts(world))
     assert any(shown[-12:] in text for text in world.ticket_texts())
-
-
-HOSTILE_NAMES = {
-    "template": "{{ 7*7 }}",
-    "wildcard": "*",
-    "pattern": "WORKSTATION*",
-    "filter": "WORKSTATION5'+hostname:'DC-1",
-    "quote": 'WORKSTATION5" OR host="*',
-    "mention": "<!channel>",
-    "terminal": "\x1b[2JWORKSTATION5",
-    "bidirectional": "\u202e5NOITATSKROW",
-    "line break": "WORKSTATION5\nDC-1",
-    "path": "../../DC-1",
-    "long": "W" * 5000,
-}
 
 
 @pytest.mark.parametrize("name", HOSTILE_NAMES)
@@ -366,12 +326,3 @@ def assert_terminal_is_safe(world: World) -> None:
     for case in world.cases():
         assert steering(views.show_case(world.journal, world.config, case.id).text) == []
     assert steering(visible(views.list_cases(world.journal).text, keep_newlines=True)) == []
-
-
-def steering(text: str, keep: str = "\n") -> list[str]:
-    """Characters that would steer a terminal or hide what is read."""
-    return [
-        char
-        for char in text
-        if char not in keep and unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp")
-    ]

@@ -56,7 +56,8 @@ def valid_device_id(text: str) -> str:
 def valid_hostname(text: str) -> str:
     """A host name that FQL can carry. Errors: `Rejected`, before any call."""
     if len(text) > _MAX_NAME or not _NAME.fullmatch(text):
-        raise Rejected(PRODUCT, f"not a host name that can be searched for: {_shown(text)}")
+        shown = f"not a host name that can be searched for: {_shown(text)}"
+        raise Rejected(PRODUCT, shown, code="unsafe_name")
     return text
 
 
