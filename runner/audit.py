@@ -5,14 +5,17 @@ from __future__ import annotations
 
 import hashlib
 
+import msgspec
 from msgspec import Struct
 
 from runner.journal import Tx
+from runner.journal.retention import ERASURES
 from runner.journal.store import GENESIS, entry_sha256
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
-    """`faults` are sentences; `erased` payloads are no fault, the proof does not need them."""
+    """`faults` are sentences; `erased` payloads are no fault, as far as entries account for them:
+    the proof does not need them."""
 
     entries: int
     erased: int
@@ -24,7 +27,7 @@ def verify(tx: Tx) -> Verdict:
     """Walk the chain from its beginning."""
     faults: list[str] = []
     prev = GENESIS
-    count = erased = 0
+    count = erased = accounted = 0
     # One at a time: a journal may be larger than memory.
     rows = tx.db.execute(
         "select e.seq, e.at, e.actor, e.kind, e.refs, e.payload_sha256, e.prev, e.sha256, p.body"
@@ -42,11 +45,26 @@ def verify(tx: Tx) -> Verdict:
         erased += body is None and payload_sha256 != EMPTY
         if body is not None and hashlib.sha256(body.encode()).hexdigest() != payload_sha256:
             faults.append(f"the payload of entry {seq} was changed")
+        accounted += _said_erased(row[3], row[4])
         prev = sha256
+    if erased > accounted:
+        faults.append(f"{erased - accounted} payloads are gone that no entry says were erased")
     stray = tx.one("select count(*) from payload where seq not in (select seq from entry)")[0]
     if stray:
         faults.append(f"{stray} payloads belong to no entry")
     return Verdict(entries=count, erased=int(erased), head=prev, faults=tuple(faults))
+
+
+def _said_erased(kind: str, refs: str) -> int:
+    """How many payloads were erased, as the entry of an erasure says. It stands in what is never
+    erased itself."""
+    if kind not in ERASURES:
+        return 0
+    try:
+        return int(msgspec.json.decode(refs).get("payloads", 0))
+    except (msgspec.DecodeError, AttributeError, ValueError, TypeError):
+        # Somebody changed it, and its hash has told.
+        return 0
 
 
 EMPTY = hashlib.sha256(b"null").hexdigest()

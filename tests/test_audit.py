@@ -9,7 +9,7 @@ import pytest
 
 from runner import commands
 from runner.audit import Verdict, verify
-from runner.journal import Journal
+from runner.journal import Journal, retention
 from tests.fake_clock import FakeClock
 
 
@@ -113,8 +113,35 @@ def test_audit_when_a_payload_was_added_to_no_entry_then_it_is_found(journal: Jo
 def test_audit_when_payloads_were_erased_then_the_proof_holds_and_says_how_many(
     journal: Journal,
 ) -> None:
+    with journal.write() as tx:
+        tx.clock.sleep(86400)
+        assert retention.erase(tx, tx.clock.now()).payloads == 4
+    with journal.read() as tx:
+        verdict = verify(tx)
+    assert (verdict.faults, verdict.erased, verdict.entries) == ((), 4, 6)
+
+
+def test_audit_when_a_payload_was_removed_otherwise_then_it_is_missed(journal: Journal) -> None:
+    """Nothing of the chain changes, but no entry accounts for it."""
     verdict = tamper(journal, "delete from payload where seq in (2, 5)")
-    assert (verdict.faults, verdict.erased, verdict.entries) == ((), 2, 5)
+    assert verdict.faults == ("2 payloads are gone that no entry says were erased",)
+    with journal.write() as tx:
+        tx.clock.sleep(86400)
+        assert retention.erase(tx, tx.clock.now()).payloads == 2
+    with journal.read() as tx:
+        assert verify(tx).faults == verdict.faults, "nor does a later erasure cover it"
+
+
+@pytest.mark.parametrize("refs", ["", "[]", '{"payloads":"x"}', '{"payloads":null}'])
+def test_audit_when_an_erasure_was_changed_to_no_sense_then_it_says_so(
+    journal: Journal, refs: str
+) -> None:
+    with journal.write() as tx:
+        tx.clock.sleep(86400)
+        retention.erase(tx, tx.clock.now())
+        tx.change("update entry set refs = ? where kind = 'erased'", refs)
+    with journal.read() as tx:
+        assert "entry 6 was changed" in verify(tx).faults
 
 
 def test_audit_when_the_chain_is_broken_then_the_command_ends_with_one(journal: Journal) -> None:

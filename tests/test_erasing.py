@@ -76,8 +76,9 @@ def test_case_when_it_is_erased_then_no_byte_of_it_is_left_and_the_chain_is_whol
     assert after[-1].sha256 == before[1], "nothing of the chain was written anew"
     assert {entry.seq for entry in after if entry.payload is not None}.isdisjoint(own)
     (entry,) = world.entries("case_erased")
-    assert (entry.actor, entry.refs, entry.payload["reason"]) == ("auditor", {"case": case_id}, WHY)
+    assert (entry.actor, entry.refs["case"], entry.payload["reason"]) == ("auditor", case_id, WHY)
     assert set(entry.payload["entries"]) <= set(own)
+    assert entry.refs["payloads"] == str(len(entry.payload["entries"]))
     assert f"{len(entry.payload['entries'])} entries keep their hashes" in said.text
 
 

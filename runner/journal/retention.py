@@ -20,6 +20,10 @@ MOST_ROWS = 500
 """So much at most in one transaction: nobody waits for a long one."""
 
 
+ERASURES = ("erased", "case_erased")
+"""The entries that say, in what they name, how many payloads were taken: others are missed."""
+
+
 class Erased(Struct, frozen=True, kw_only=True):
     """What one transaction took: how many of each."""
 
@@ -49,7 +53,8 @@ def erase(tx: Tx, before: datetime) -> Erased:
         cases=len(found), payloads=_erase_payloads(tx, before), polls=_erase_polls(tx, before)
     )
     if erased.cases or erased.payloads:
-        tx.entry("erased", {}, {"cases": found, "payloads": erased.payloads, "before": before})
+        refs = {"payloads": str(erased.payloads)}
+        tx.entry("erased", refs, {"cases": found, "payloads": erased.payloads, "before": before})
     return erased
 
 
@@ -63,7 +68,8 @@ def erase_case(tx: Tx, case_id: str, reason: str) -> int | None:
     _erase_case(tx, case_id)
     _erase_released(tx, tx.clock.now())
     taken = [row[0] for row in tx.all(_PAYLOADS_OF, msgspec.json.encode(its_own).decode())]
-    tx.entry("case_erased", {"case": case_id}, {"reason": reason, "entries": taken})
+    refs = {"case": case_id, "payloads": str(len(taken))}
+    tx.entry("case_erased", refs, {"reason": reason, "entries": taken})
     return len(taken)
 
 
