@@ -124,12 +124,17 @@ class Containment:
         settled."""
 
         def send(_elapsed_s: float) -> Any:
+            with self._journal.read() as tx:
+                cut_off = {row.subject for row in ledger.standing(tx)}
             answers = {}
-            for place, shown in enumerate(pending.values(), 1):
+            place = 0
+            for shown in pending.values():
+                # One that is cut off already gets another holder, and nothing is sent.
+                place += shown.subject not in cut_off
                 # What is to be released was last shown before it was isolated.
                 is_release = plan.effect is Effect.RELEASE
                 device = self._roles.edr.read_device(shown.device_id) if is_release else shown
-                reserved = place if proved else 1
+                reserved = 0 if shown.subject in cut_off else place if proved else 1
                 answers[device.device_id] = rule(
                     self._facts(plan.effect, device, is_proved=proved, reserved=reserved)
                 )

@@ -549,3 +549,22 @@ def test_parked_run_when_its_call_was_urgent_then_other_hits_are_asked_about(
     parked.hit(host="DESK-001-SYNTHETIC.corp.example.test", user="user1001")
     parked.tick()
     assert parked.question().items[0].device.hostname == "DESK-001-SYNTHETIC"
+
+
+def test_isolate_when_the_budget_is_used_up_by_this_very_device_then_the_case_joins(
+    tmp_path: Path,
+) -> None:
+    budget = {"guards": {"budget": {"per_hour": 1, "fleet_percent": 100}}}
+    with running_world(tmp_path, budget) as world:
+        world.arm()
+        world.hit()
+        world.tick()
+        world.yes(world.question())
+        world.ticks(3, every_s=30)
+        assert world.contains() == [HOST]
+        world.hit(cmdline=malicious(HOST, 2))
+        world.ticks(3, every_s=30)
+        row = world.isolation()
+        assert row is not None
+        assert sorted(row.holders) == sorted(case.id for case in world.cases())
+        assert world.contains() == [HOST]
