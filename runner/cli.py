@@ -13,13 +13,12 @@ import json
 import os
 import pwd
 import sys
-import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from connectors.document import visible
+from runner.cli_clock import SystemClock
 from runner.cli_log import complain, set_up_log
 from runner.cli_parser import build_parser
 
@@ -33,19 +32,6 @@ if TYPE_CHECKING:
 
 NO_LOGIN = 2**32 - 1
 """What the kernel says for a process that no login began."""
-
-
-class SystemClock:
-    """The machine's own time."""
-
-    def now(self) -> datetime:
-        return datetime.now(UTC)
-
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-    def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
 
 
 def login_name() -> str:
@@ -124,6 +110,10 @@ def _dispatch(arguments: argparse.Namespace) -> Result:
         from runner.cli_first import first_command
 
         return first_command(arguments, SystemClock())
+    if arguments.command == "drill":
+        from runner.cli_drill import drill_command
+
+        return drill_command(arguments, SystemClock())
     if arguments.command in ("rehearse", "replay"):
         from runner.cli_rehearse import rehearse_command
 

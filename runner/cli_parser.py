@@ -44,6 +44,7 @@ def _add_others(
     commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser
 ) -> None:
     from runner.cli_answer import add_answers
+    from runner.cli_drill import add_drill
     from runner.cli_first import add_first
     from runner.cli_ledger import add_ledger
     from runner.cli_playbooks import add_playbooks
@@ -72,6 +73,7 @@ def _add_others(
     add_splunk(commands, common)
     add_tune(command, _duration)
     add_rehearse(command, _duration)
+    add_drill(command)
     add_first(command, _duration)
 
 

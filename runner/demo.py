@@ -1,7 +1,7 @@
 """The whole job against emulated products, on recorded events: what a newcomer sees first.
 
-It is the real runner with a real configuration; only the products are stand-ins on loopback. It is
-the one room of the runner that may import them. The folder can be looked at afterwards with every
+It is the real runner with a real configuration; only the products are stand-ins on loopback, which
+this room and the drill alone import. The folder can be looked at afterwards with every
 command: `stockade status -c DIR/config.yaml`.
 """
 

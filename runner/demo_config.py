@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from msgspec import Struct
+
 from connectors.emulators.fleet import Emulators
 from connectors.emulators.jira_requests import PROJECT
 from connectors.emulators.slack_messages import TEAM
@@ -49,9 +51,9 @@ connectors:
     settle_s: {settle_s}
 roles: {{siem: splunk, edr: falcon, chat: slack, tickets: jira}}
 searches:
-  wmic_format_hits:
-    saved_search: WMIC format hits
-    playbook: wmic-format
+  {search}:
+    saved_search: {saved_search}
+    playbook: {playbook}
     settle_s: 5
     canary: Stockade canary
 approvals:
@@ -72,9 +74,20 @@ host DC-*
 """
 
 
-def write_config(state: Path, world: Emulators, settle_s: float = 1) -> None:
+class Hits(Struct, frozen=True, kw_only=True):
+    """Which hits are judged by which playbook: one entry of `searches`."""
+
+    search: str = "wmic_format_hits"
+    saved_search: str = "WMIC format hits"
+    playbook: str = "wmic-format"
+
+
+def write_config(
+    state: Path, world: Emulators, settle_s: float = 1, hits: Hits | None = None, more: str = ""
+) -> None:
     """The configuration and its secrets, as a SOC would write them. `settle_s`: how long a request
-    may still land at any of the products, in seconds."""
+    may still land at any of the products, in seconds; `more`: lines of further keys."""
+    hits = hits or Hits()
     secrets = state / "secrets"
     secrets.mkdir(mode=0o700, parents=True, exist_ok=True)
     for product, credentials in world.credentials().items():
@@ -89,8 +102,11 @@ def write_config(state: Path, world: Emulators, settle_s: float = 1) -> None:
         team=TEAM,
         project=PROJECT,
         settle_s=settle_s,
+        search=hits.search,
+        saved_search=hits.saved_search,
+        playbook=hits.playbook,
     )
     config = state / "config.yaml"
     config.touch(mode=0o600)
-    config.write_text(text)
+    config.write_text(text + more)
     (state / "protected.txt").write_text(PROTECTED)

@@ -173,6 +173,7 @@ ROOMS: tuple[tuple[int, str], ...] = (
     (10, "runner/commands.py"),
     (10, "runner/cli*.py"),
     (10, "runner/demo*.py"),
+    (10, "runner/drill*.py"),
 )
 """Level and path (`*` for all that lies below): a room imports rooms of its own level or lower."""
 
@@ -186,11 +187,12 @@ PRODUCTS = {
 """Files that are named by a product's format instead of the product."""
 
 EMULATORS = "connectors/emulators/*"
-EDGE = ("runner/cli*.py", "runner/demo*.py", EMULATORS)
+EDGE = ("runner/cli*.py", "runner/demo*.py", "runner/drill*.py", EMULATORS)
 """Where the world comes in: the clock, randomness, the terminal."""
 
 ONLY_PLACES: dict[str, tuple[str, ...]] = {
-    "requests": ("connectors/http.py",),
+    # The drill's transport is the real one, with a point before and after each request.
+    "requests": ("connectors/http.py", "runner/drill_child.py"),
     "tenacity": ("connectors/http.py",),
     "sqlite3": ("runner/journal/*",),
     "drawsvg": ("runner/wmic/picture.py",),
@@ -199,11 +201,12 @@ ONLY_PLACES: dict[str, tuple[str, ...]] = {
     "socket": EDGE,
     "http": EDGE,
     "urllib.request": (),
-    "subprocess": ("runner/cli_versions.py",),
+    "subprocess": ("runner/cli_versions.py", "runner/drill_crew.py"),
     "pkgutil": (),
     "asyncio": (),
-    # Threads are made by the lanes alone; the others hold what must be one thread's at a time.
-    "concurrent": ("runner/lanes.py",),
+    # The runner's threads are made by the lanes alone; the others hold what must be one thread's at
+    # a time. The drill sets whole runners side by side.
+    "concurrent": ("runner/lanes.py", "runner/drill*.py"),
     "threading": (
         *EDGE,
         "runner/lanes.py",
@@ -212,7 +215,7 @@ ONLY_PLACES: dict[str, tuple[str, ...]] = {
         "runner/roles.py",
         "runner/journal/store.py",
     ),
-    "connectors.emulators": ("runner/demo*.py", EMULATORS),
+    "connectors.emulators": ("runner/demo*.py", "runner/drill*.py", EMULATORS),
 }
 """A module (with all below it) → the only files that may import it."""
 
