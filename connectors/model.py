@@ -324,13 +324,14 @@ class TicketRef(Struct, frozen=True, kw_only=True):
 
 class TicketDraft(Struct, frozen=True, kw_only=True):
     """A ticket to be opened. `correlation` finds it again: one ticket a correlation key, for
-    ever."""
+    ever. `values`: what the case is about, by name, for a ticket's own fields."""
 
     correlation: str
     title: str
     body: Document
     severity: str = "high"
     labels: tuple[str, ...] = ()
+    values: dict[str, str] = {}
 
 
 class CaseStage(StrEnum):

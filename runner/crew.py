@@ -71,6 +71,7 @@ class Crew:
                     path=path,
                     inputs=inputs,
                     targets=targets,
+                    severity=bundle.main.severity,
                 )
             )
 

@@ -14,6 +14,7 @@ from connectors.model import TicketDraft, TicketRef
 from runner import report, wording
 from runner.context import Call
 from runner.journal import cases
+from runner.journal.records import Case
 from runner.masking import mask_secrets
 from runner.work import Work, read
 
@@ -39,11 +40,7 @@ async def create_ticket(work: Work) -> Any:
         with bench.journal.read() as tx:
             case = cases.read(tx, case_id)
             body = report.case_document(tx, case, work.mode)
-        if case.ticket is not None:
-            return case.ticket
-        title = wording.ticket_title(str(work.inputs["title"]), work.mode)
-        draft = TicketDraft(correlation=correlation, title=title, body=body)
-        return tickets.create_ticket(draft)
+        return case.ticket or tickets.create_ticket(_draft(work, case, body))
 
     action = action_of(Tickets.create_ticket)
     made = await work.ctx.call(
@@ -69,6 +66,24 @@ async def create_ticket(work: Work) -> Any:
             cases.set_reported(tx, case_id, kept.revision)
             tx.entry("ticket_opened", {"case": case_id}, ref)
     return {"key": ref.key, "url": ref.url}
+
+
+def _draft(work: Work, case: Case, body: Document) -> TicketDraft:
+    judged = case.assessment
+    return TicketDraft(
+        correlation=correlation_of(case.id),
+        title=wording.ticket_title(str(work.inputs["title"]), work.mode),
+        body=body,
+        severity=work.severity,
+        values={
+            "severity": work.severity,
+            "assessment": judged.assessment.value if judged else "",
+            "host": case.host or "",
+            "case": case.id,
+            "search": case.search,
+            "playbook": work.ctx.run.playbook,
+        },
+    )
 
 
 async def comment_ticket(work: Work) -> Any:

@@ -26,7 +26,8 @@ class Bench(Struct, frozen=True, kw_only=True):
 
 
 class Work(Struct, frozen=True, kw_only=True):
-    """One action to be done: the port, the step, its path, its rendered inputs and targets."""
+    """One action to be done: the port, the step, its path, its rendered inputs and targets.
+    `severity`: as the run's playbook says it."""
 
     bench: Bench
     ctx: Context
@@ -34,6 +35,7 @@ class Work(Struct, frozen=True, kw_only=True):
     path: str
     inputs: dict[str, Any]
     targets: Any
+    severity: str = "high"
 
     @property
     def mode(self) -> Mode:

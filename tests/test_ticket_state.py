@@ -223,6 +223,7 @@ def test_ticket_when_reopened_after_we_closed_it_then_left_open(world: World) ->
 
 TWICE = """\
 playbook: twice
+severity: critical
 description: Two steps that each open the ticket.
 on: wmic_format_hits
 steps:
@@ -242,7 +243,8 @@ steps:
 def test_ticket_when_the_search_does_not_find_it_then_no_second_one_is_opened(
     tmp_path: Path, is_deleted: bool
 ) -> None:
-    changes = {"searches": {SEARCH: {"playbook": "twice"}}}
+    severe = {"options": {"priorities": {"high": "Low", "critical": "Highest"}}}
+    changes = {"searches": {SEARCH: {"playbook": "twice"}}, "connectors": {"jira": severe}}
     with running_world(tmp_path, changes, playbooks={"twice": TWICE}) as world:
         world.arm()
         world.jira.tune(search_lag_s=3600.0)
@@ -256,7 +258,10 @@ def test_ticket_when_the_search_does_not_find_it_then_no_second_one_is_opened(
         world.hit()
         world.ticks(3, every_s=60)
         assert len(world.jira.effects("*/issue")) == 1
-        assert len(world.jira.all_issues()) == (0 if is_deleted else 1)
+        issues = world.jira.all_issues()
+        assert len(issues) == (0 if is_deleted else 1)
+        # The playbook's own severity, not the usual one.
+        assert all(one["fields"]["priority"] == {"name": "Highest"} for one in issues)
         told = [
             one for one in world.slack.messages() if "was deleted, or may no longer" in str(one)
         ]

@@ -34,12 +34,12 @@ class Jira(Issues):
     """One site with one project. Tunable: `search_lag_s` (seconds of the clock until a new issue
     is found), `page_size` (a search's pages are never longer), `refused_fields` (a create that sets
     one of them is a 400, as when a field is not on the screen), `move_fields` (what the transition
-    to Done asks for)."""
+    to Done asks for), `custom_fields` (id → name, on the create screen)."""
 
     PRODUCT: ClassVar[str] = "jira"
     CREDENTIALS: ClassVar[dict[str, str]] = {"email": "bot-", "api_token": ""}
     TUNABLE: ClassVar[frozenset[str]] = frozenset(
-        {"search_lag_s", "page_size", "refused_fields", "move_fields"}
+        {"search_lag_s", "page_size", "refused_fields", "move_fields", "custom_fields"}
     )
     MORE_ROUTES: ClassVar[tuple[tuple[str, str, str], ...]] = (
         ("POST", r"/search/jql", "_search"),

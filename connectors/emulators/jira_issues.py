@@ -83,7 +83,8 @@ class Issues(Site):
         fields = json_body(call).get("fields")
         if not isinstance(fields, dict):
             raise JiraError(400, "The fields of the issue are missing.")
-        faults = faults_of(fields, self.refused_fields, self._text_fault)
+        known = {name: value for name, value in fields.items() if name not in self.custom_fields}
+        faults = faults_of(known, self.refused_fields, self._text_fault)
         if faults:
             raise JiraError(400, **faults)
         key = self._next_id()
@@ -117,6 +118,7 @@ class Issues(Site):
             "created": self._now(),
             "comment": [],
             "attachment": [],
+            **{name: fields[name] for name in self.custom_fields if name in fields},
         }
 
     def _issue(self, key: str) -> JsonObject:

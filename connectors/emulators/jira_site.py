@@ -25,6 +25,7 @@ class Site(Emulator):
     ) -> None:
         super().__init__(clock, keys=keys, store=store)
         self.refused_fields: tuple[str, ...] = ()
+        self.custom_fields: dict[str, str] = {}
         self._last_id = 10_000
 
     def _check_login(self, call: Call) -> None:
@@ -93,6 +94,10 @@ class Site(Emulator):
             {"fieldId": name, "key": name, "name": name.title(), "required": name in always}
             for name in sorted(TAKEN_FIELDS)
             if name not in self.refused_fields
+        ]
+        fields += [
+            {"fieldId": key, "key": key, "name": name, "required": False}
+            for key, name in self.custom_fields.items()
         ]
         return self._listed("fields", fields)
 

@@ -28,6 +28,12 @@ from connectors.tickets import jira_moves
 from connectors.tickets.jira_check import check_project
 from connectors.tickets.jira_create import correlation_label, open_ticket
 from connectors.tickets.jira_dialect import dialect_of
+from connectors.tickets.jira_fields import (
+    create_screen,
+    field_ids,
+    filled_fields,
+    needs_screen,
+)
 from connectors.tickets.jira_product import JiraProduct
 from connectors.tickets.jira_session import PRODUCT, JiraSession, object_of
 from connectors.tickets.jira_text import shown
@@ -58,6 +64,7 @@ class Jira(JiraProduct, Connector):
             runtime=runtime,
         )
         self._options = options
+        self._ids: dict[str, str] | None = None
         self._site = (options.site_url or settings.base_url).rstrip("/")
         self._dialect = dialect_of(options, credentials)
         secrets = self._dialect.credentials(credentials)
@@ -80,7 +87,8 @@ class Jira(JiraProduct, Connector):
         Source of this and of each call below, where none is named: the vendor's OpenAPI document
         (Jira Cloud platform REST API, v3), read 2026-11-25; v2 names the same paths.
         """
-        reply = open_ticket(self._session, self._dialect, self._options, draft)
+        fields = filled_fields(self._options, self._field_ids(), draft.values)
+        reply = open_ticket(self._session, self._dialect, self._options, draft, fields)
         return self._ref(object_of(reply), OutcomeUnknown)
 
     def find_ticket(self, correlation: str) -> TicketRef | None:
@@ -166,17 +174,21 @@ class Jira(JiraProduct, Connector):
 
     def check(self) -> Sequence[CheckResult]:
         """Who we are, the project permissions, the issue type and its create screen."""
-        needed = {"labels", "description", *(["priority"] if self._options.priorities else [])}
-        return check_project(
-            self._session,
-            self._dialect,
-            self._options.project,
-            self._options.issue_type,
-            frozenset(needed | self._options.fields.keys()),
-            moves=bool(self._options.transitions),
-        )
+        return check_project(self._session, self._dialect, self._options)
 
     # -- calls -------------------------------------------------------------------------------------
+
+    def _field_ids(self) -> dict[str, str]:
+        """Looked up once in a process's life. Errors: as of the look; nothing was opened."""
+        if self._ids is None:
+            options, session = self._options, self._session
+            screen = (
+                create_screen(session, options.project, options.issue_type)
+                if needs_screen(options)
+                else {}
+            )
+            self._ids = field_ids(session, options, screen)
+        return self._ids
 
     def _comments(self, ticket: TicketRef) -> Iterator[Any]:
         """The comments that come with the issue, then those that Jira left out of it."""

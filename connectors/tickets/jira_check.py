@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from connectors.errors import AuthFailed, ConnectorError, NotFound, Rejected, Unavailable
+from connectors.errors import AuthFailed, ConnectorError, Rejected
 from connectors.model import CheckResult
 from connectors.tickets.jira_dialect import Dialect
+from connectors.tickets.jira_fields import create_screen, field_ids
+from connectors.tickets.jira_product import JiraProduct
 from connectors.tickets.jira_session import PRODUCT, JiraSession
 
 # Keys and names of Jira's own project permissions; source: `GET /rest/api/3/mypermissions`,
@@ -25,25 +27,20 @@ _SHOWN_VALUES = 10
 
 
 def check_project(
-    session: JiraSession,
-    dialect: Dialect,
-    project: str,
-    issue_type: str,
-    needed: frozenset[str],
-    *,
-    moves: bool,
+    session: JiraSession, dialect: Dialect, options: JiraProduct.Options
 ) -> list[CheckResult]:
-    """One result for each thing that a ticket needs. `needed`: fields that we set and that must
-    therefore be on the create screen. `moves`: tickets are moved, too."""
+    """One result for each thing that a ticket needs: the permissions, and on the create screen the
+    fields that we set."""
     signed_in = _tried("Jira: sign in", lambda: _sign_in(session, dialect))
     if not signed_in.ok:
         return [signed_in]
+    needed = {**_PERMISSIONS, **(_TO_MOVE if options.transitions else {})}
     return [
         signed_in,
-        *_permissions(session, project, {**_PERMISSIONS, **(_TO_MOVE if moves else {})}),
+        *_permissions(session, options.project, needed),
         _tried(
-            f"Jira: create screen of {issue_type} in {project}",
-            lambda: _screen(session, project, issue_type, needed),
+            f"Jira: create screen of {options.issue_type} in {options.project}",
+            lambda: _screen(session, options),
         ),
     ]
 
@@ -73,24 +70,10 @@ def _permissions(
         yield CheckResult(what=f"Jira: permission {name}", ok=has, mend=mend)
 
 
-def _screen(session: JiraSession, project: str, issue_type: str, needed: frozenset[str]) -> None:
-    types = session.path("issue", "createmeta", project, "issuetypes")
-    found = {
-        str(entry.get("name")): str(entry.get("id"))
-        for entry in session.pages(types, ("issueTypes", "createMetaIssueType", "values"))
-        if isinstance(entry, dict)
-    }
-    if issue_type not in found:
-        names = session.http.redact(", ".join(sorted(found)) or "none")
-        raise NotFound(PRODUCT, f"the project has no issue type {issue_type}; it has: {names}")
-    type_path = session.path("issue", "createmeta", project, "issuetypes", found[issue_type])
-    fields = {
-        _field_id(entry): entry
-        for entry in session.pages(type_path, ("fields", "results", "values"))
-        if isinstance(entry, dict)
-    }
-    if not fields:
-        raise Unavailable(PRODUCT, "shows no field of the create screen")
+def _screen(session: JiraSession, options: JiraProduct.Options) -> None:
+    fields = create_screen(session, options.project, options.issue_type)
+    needed = {"labels", "description", *(["priority"] if options.priorities else [])}
+    needed |= set(field_ids(session, options, fields).values())
     if missing := sorted(needed - set(fields)):
         raise Rejected(PRODUCT, f"put on the create screen: {', '.join(missing)}")
     wanted = [
@@ -103,10 +86,6 @@ def _screen(session: JiraSession, project: str, issue_type: str, needed: frozens
         raise Rejected(
             PRODUCT, f"set in options.fields, make optional, or give a default to: {names}"
         )
-
-
-def _field_id(entry: dict[str, Any]) -> str:
-    return str(entry.get("fieldId") or entry.get("key") or "")
 
 
 def _name(key: str, entry: dict[str, Any]) -> str:

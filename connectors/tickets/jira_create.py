@@ -23,18 +23,22 @@ _OPTIONAL = frozenset({"priority", "labels"})
 
 
 def open_ticket(
-    session: JiraSession, dialect: Dialect, options: JiraProduct.Options, draft: TicketDraft
+    session: JiraSession,
+    dialect: Dialect,
+    options: JiraProduct.Options,
+    draft: TicketDraft,
+    custom: JsonObject,
 ) -> Reply:
-    """Send the draft; when Jira refuses it for a priority or a label that is not needed, once more
-    without them, and the text says so. Errors: `Rejected` naming the fields.
-    Source: `POST /rest/api/3/issue`, `POST /rest/api/2/issue`."""
+    """Send the draft, with the `custom` fields by id; when Jira refuses it for a priority or a
+    label that is not needed, once more without them, and the text says so. Errors: `Rejected`
+    naming the fields. Source: `POST /rest/api/3/issue`, `POST /rest/api/2/issue`."""
     priority = options.priorities.get(draft.severity)
     wanted = (label_of(label) for label in (*options.labels, *draft.labels))
     labels = [label for label in dict.fromkeys(wanted) if label]
 
     def send(priority: str | None, labels: Sequence[str], *notes: str) -> Reply:
         fields: JsonObject = {
-            **options.fields,
+            **custom,
             "project": {"key": options.project},
             "issuetype": {"name": options.issue_type},
             "summary": summary_of(draft.title),
