@@ -21,6 +21,8 @@ from runner.journal.records import Approval, Case
 Picture = dict[str, Counter[str]]
 """What is told of → its lines, with how often each is there."""
 
+BY_NATURE = r"\d+:[0-9a-f]{16}|[0-9a-f]{8,}|\d{4}-\d\d-\d\d|\d\d:\d\d(:\d\d)?"
+"""Anchors, ids, dates and times of day: two runs of one story differ in them."""
 PASSING = ("seconds after the card was posted", "NOT confirmed")
 """What a thread tells of a moment that a slower run does not have."""
 
@@ -103,7 +105,7 @@ def _question_line(approval: Approval) -> str:
 
 def _plain(message: JsonObject) -> str:
     """A message's text without what differs by nature."""
-    return re.sub(r"[0-9a-f]{8,}|\d{4}-\d\d-\d\d|\d\d:\d\d:\d\d", "…", str(message["text"]))
+    return re.sub(BY_NATURE, "…", str(message["text"]))
 
 
 def ticket_lines(issue: JsonObject) -> Iterator[str]:

@@ -29,6 +29,7 @@ from runner.config import Config, load_config
 from runner.demo_config import Hits, write_config
 from runner.drill_child import Order, arm
 from runner.journal import Journal, approvals, runs
+from runner.journal.owner import place_of
 from runner.resolve import Said
 from runner.service import Service
 
@@ -78,6 +79,11 @@ class DrillWorld:
         """Allow acting, before any hit has come."""
         with self.journal() as journal:
             arm(Service(self.config, journal, Runtime(clock=SystemClock(), emulated=True)))
+
+    def own_copy(self) -> None:
+        """The copy is meant: the runner need not take it for a snapshot that was put back."""
+        with self.journal() as journal, journal.write() as tx:
+            tx.set_meta("place", place_of(journal.state_dir))
 
     @contextmanager
     def journal(self) -> Iterator[Journal]:
@@ -167,4 +173,6 @@ def drill_world(
         products.splunk.tune(job_s=0.0)
         products.falcon.tune(contain_s=contain_s)
         with DrillWorld(folder, products, story, settle_s, lanes) as world:
+            if story.begins is not None:
+                world.own_copy()
             yield world
