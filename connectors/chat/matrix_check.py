@@ -26,7 +26,7 @@ class RoomCheck:
         membership = self._membership()
         if not membership.ok:
             return [membership]
-        return [membership, self._unencrypted(), *self._powers()]
+        return [membership, self._in_use(), self._unencrypted(), *self._powers()]
 
     def _state(self, kind: str, key: str = "", **params: str) -> JsonObject:
         return self._calls.read("v3", "rooms", self._room, "state", kind, key, **params)
@@ -41,6 +41,18 @@ class RoomCheck:
         if said == "join":
             return CheckResult(what=what, ok=True)
         mend = f"{mend} (its membership is {visible(said[:20]) or 'unknown'})"
+        return CheckResult(what=what, ok=False, mend=mend)
+
+    def _in_use(self) -> CheckResult:
+        """After a room's upgrade people are in another one, and would see no card of this."""
+        what = "the room was not replaced by another"
+        try:
+            said = text_of(self._state("m.room.tombstone").get("replacement_room"))
+        except NotFound:
+            return CheckResult(what=what, ok=True)
+        except ConnectorError as fault:
+            return CheckResult(what=what, ok=False, mend=f"cannot be read: {fault.text}")
+        mend = f"name the room that replaced it: {visible(said[:250]) or 'unknown'}"
         return CheckResult(what=what, ok=False, mend=mend)
 
     def _unencrypted(self) -> CheckResult:

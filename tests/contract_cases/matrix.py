@@ -100,6 +100,7 @@ CASE = Case(
     no_permission=(
         (only("whoami", _says(401, "M_UNKNOWN_TOKEN")), "M_UNKNOWN_TOKEN"),
         (only(f"member/{_ME}", json_reply({"membership": "leave"})), "invite"),
+        (only("m.room.tombstone/", json_reply({"replacement_room": "!new"})), "!new"),
         (only("m.room.encryption/", json_reply({"algorithm": "m.megolm"})), "encrypted"),
         (
             only("power_levels/", json_reply({"events": {"m.reaction": 50}})),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 import requests
+from requests.adapters import HTTPAdapter
 
 from connectors.chat.matrix import Matrix
 from connectors.document import Code, Document, Heading, Paragraph
-from connectors.errors import AuthFailed, NotFound, Unavailable
+from connectors.errors import AuthFailed, NotFound, OutcomeUnknown, Unavailable
 from connectors.http import HttpSettings, Runtime
 from connectors.model import Answer, Card, Choice, Secret
 from runner.journal.records import ApprovalState
@@ -71,14 +72,14 @@ def site(server: SynapseServer) -> Site:
     return Site(server, lead, alice, bot, lead.create_room([alice, bot]))
 
 
-def client(bot: User, room: str) -> Matrix:
+def client(bot: User, room: str, transport: Callable[[], HTTPAdapter] | None = None) -> Matrix:
     return Matrix(
         name="soc-matrix",
         tenant="tenant-1",
         settings=HttpSettings(base_url=bot.base_url),
         credentials={"token": Secret(bot.token)},
         options=Matrix.Options(room=room),
-        runtime=Runtime(clock=FakeClock(datetime.now(UTC)), emulated=True),
+        runtime=Runtime(clock=FakeClock(datetime.now(UTC)), emulated=True, transport=transport),
     )
 
 
@@ -91,7 +92,7 @@ def missing_of(chat: Matrix) -> list[str]:
 
 def test_check_when_all_is_granted_then_all_is_ok(site: Site) -> None:
     assert missing_of(site.chat) == []
-    assert len(site.chat.check()) == 5
+    assert len(site.chat.check()) == 6
 
 
 def test_check_when_the_bot_made_the_room_itself_then_all_is_ok(site: Site) -> None:
@@ -125,6 +126,12 @@ def test_check_when_the_room_is_encrypted_then_it_is_refused(site: Site) -> None
     assert said.startswith("the room is not encrypted: encryption cannot be turned off again")
 
 
+def test_check_when_the_room_was_upgraded_then_the_new_one_is_named(site: Site) -> None:
+    new = site.lead.in_room("POST", site.room, "upgrade", {"new_version": "12"})
+    said = missing_of(site.chat)
+    assert f"name the room that replaced it: {new['replacement_room']}" in said[0]
+
+
 def test_check_when_the_bot_is_outside_then_it_is_named(site: Site) -> None:
     (said,) = missing_of(client(site.bot, site.lead.create_room([])))
     assert f"invite {site.bot.id} to the room, and let it join" in said
@@ -153,6 +160,30 @@ def test_card_when_posted_then_found_by_its_key_and_read_back_as_sent(site: Site
 def test_card_when_posted_twice_under_its_key_then_the_server_takes_it_once(site: Site) -> None:
     first, second = site.chat.post_card(site.card()), site.chat.post_card(site.card())
     assert first == second
+
+
+class Losing(HTTPAdapter):
+    """Delivers each request that writes, and loses its answer."""
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **named: Any) -> Any:
+        answer = super().send(request, *args, **named)
+        if request.method == "PUT":
+            answer.close()
+            raise requests.ConnectionError("lost")
+        return answer
+
+
+def test_card_when_the_answer_is_lost_then_it_is_found_and_taken_once(site: Site) -> None:
+    losing = client(site.bot, site.room, Losing)
+    with pytest.raises(OutcomeUnknown):
+        losing.post_card(site.card())
+    found = site.chat.find_message(site.card().key)
+    assert found is not None
+    assert site.chat.is_card(site.card(), found.sha256)
+    assert site.chat.post_card(site.card()) == found
+    with pytest.raises(OutcomeUnknown):
+        losing.post_reply(found, "reply-1", "Still open.")
+    assert site.chat.find_message("reply-1", found) is not None
 
 
 def test_answers_when_a_person_reacts_then_counted_until_taken_back(site: Site) -> None:
