@@ -27,7 +27,8 @@ def verify(tx: Tx) -> Verdict:
     """Walk the chain from its beginning."""
     faults: list[str] = []
     prev = GENESIS
-    count = erased = accounted = 0
+    count = erased = 0
+    accounted = 0.0
     # One at a time: a journal may be larger than memory.
     rows = tx.db.execute(
         "select e.seq, e.at, e.actor, e.kind, e.refs, e.payload_sha256, e.prev, e.sha256, p.body"
@@ -48,21 +49,21 @@ def verify(tx: Tx) -> Verdict:
         accounted += _said_erased(row[3], row[4])
         prev = sha256
     if erased > accounted:
-        faults.append(f"{erased - accounted} payloads are gone that no entry says were erased")
+        faults.append(f"{erased - accounted:.0f} payloads are gone that no entry says were erased")
     stray = tx.one("select count(*) from payload where seq not in (select seq from entry)")[0]
     if stray:
         faults.append(f"{stray} payloads belong to no entry")
     return Verdict(entries=count, erased=int(erased), head=prev, faults=tuple(faults))
 
 
-def _said_erased(kind: str, refs: str) -> int:
-    """How many payloads were erased, as the entry of an erasure says. It stands in what is never
-    erased itself."""
+def _said_erased(kind: str, refs: str) -> float:
+    """How many payloads were erased, as the entry of an erasure says in what is never erased
+    itself; infinitely many when an older Stockade did not say."""
     if kind not in ERASURES:
         return 0
     try:
-        return int(msgspec.json.decode(refs).get("payloads", 0))
-    except (msgspec.DecodeError, AttributeError, ValueError, TypeError):
+        return float(msgspec.json.decode(refs, type=dict[str, str]).get("payloads", "inf"))
+    except (msgspec.DecodeError, ValueError):
         # Somebody changed it, and its hash has told.
         return 0
 

@@ -49,7 +49,7 @@ def _anchor(text: str) -> str:
 
     if not is_anchor(text.lower()):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no anchor; write it as a card shows it: 57:eed4f691e8b86834"
+            f"{text!r} is no anchor; write it as a card shows it: 44:eed4f691e8b86834"
         )
     return text.lower()
 

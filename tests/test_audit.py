@@ -132,6 +132,16 @@ def test_audit_when_a_payload_was_removed_otherwise_then_it_is_missed(journal: J
         assert verify(tx).faults == verdict.faults, "nor does a later erasure cover it"
 
 
+def test_audit_when_an_older_erasure_did_not_say_how_much_then_nothing_is_missed(
+    journal: Journal,
+) -> None:
+    with journal.write() as tx:
+        tx.change("delete from payload where seq in (2, 5)")
+        tx.entry("erased", {}, {"cases": [], "payloads": 2, "before": tx.clock.now()})
+    with journal.read() as tx:
+        assert verify(tx).faults == ()
+
+
 @pytest.mark.parametrize("refs", ["", "[]", '{"payloads":"x"}', '{"payloads":null}'])
 def test_audit_when_an_erasure_was_changed_to_no_sense_then_it_says_so(
     journal: Journal, refs: str
