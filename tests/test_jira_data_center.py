@@ -201,7 +201,7 @@ def faults_of(tmp_path: Path, credentials: str, deployment: str) -> list[str]:
         f"    options: {{project: SEC{deployment}}}\n"
     )
     try:
-        load_config(file, {"E": "e@example.test", "A": "a", "T": "t"})
+        load_config(file, {"E": "e@example.test", "A": "made-up-a", "T": "made-up-t"})
     except ConfigFaults as faults:
         return [fault.text for fault in faults.faults]
     return []
