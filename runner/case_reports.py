@@ -15,8 +15,9 @@ from typing import Any
 from connectors.base import Chat, Tickets, action_of
 from connectors.document import Document, Paragraph
 from connectors.errors import ConnectorError, NotFound
-from connectors.model import TicketRef
+from connectors.model import CaseStage, TicketRef
 from runner import report, wording
+from runner.case_stage import stage_of
 from runner.config import Config, Mode
 from runner.context import Call, Carry, StepFailed, Suspended
 from runner.effects import Effects
@@ -153,15 +154,17 @@ class CaseReports:
     # -- a ticket that is closed or gone -----------------------------------------------------------
 
     def _tell_closed(self, case: Case, ticket: TicketRef) -> None:
-        """Say in the channel, once a case, that news went to a ticket that people closed."""
+        """Say in the channel, once a case, that news went to a closed ticket; not where we closed
+        it and the case is over."""
         if not self._roles.has("chat") or not self._roles.tickets.read_ticket(ticket).is_closed:
             return
         with self._journal.read() as tx:
-            if self._state.is_closed_by_us(tx, _scope(case)):
+            is_ours = self._state.is_closed_by_us(tx, _scope(case))
+            if is_ours and stage_of(tx, case) is CaseStage.CLOSED:
                 return
         text = (
-            f"Ticket {ticket.key} was closed by somebody, and its case {case.id} has news. Stockade"
-            " tells it there, and neither reopens the ticket nor opens another."
+            f"Ticket {ticket.key} is closed, and its case {case.id} has news. Stockade tells it"
+            " there, and opens no other ticket."
         )
         self._post(case, ticket, "closed", text)
 

@@ -11,7 +11,7 @@ import pytest
 
 from runner.journal import runs
 from tests.world import World, running_world
-from tests.world_settings import BENIGN, HOST, SEARCH
+from tests.world_settings import HOST, SEARCH
 
 
 def options(**transitions: str) -> dict[str, Any]:
@@ -187,7 +187,7 @@ def test_ticket_when_people_refuse_then_the_case_is_not_closed(world: World) -> 
 
 
 def told_closed(world: World) -> int:
-    return sum("was closed by somebody" in str(one) for one in world.slack.messages())
+    return sum("is closed, and its case" in str(one) for one in world.slack.messages())
 
 
 def test_ticket_when_people_closed_it_then_news_go_there_and_the_channel_is_told_once(
@@ -210,13 +210,42 @@ def test_ticket_when_we_closed_it_then_that_is_no_news(world: World) -> None:
     assert (status(world), told_closed(world)) == ("Done", 0)
 
 
-def test_ticket_when_reopened_after_we_closed_it_then_left_open(world: World) -> None:
+def test_ticket_when_the_case_that_we_closed_goes_on_then_the_channel_is_told(
+    world: World,
+) -> None:
+    isolated(world)
+    released(world)
+    assert status(world) == "Done"
+    world.falcon.set_device(HOST, status="contained")
+    world.ticks(3, every_s=900)
+    assert "DRIFT" in comments(world)
+    assert (status(world), told_closed(world)) == ("Done", 1)
+
+
+def test_ticket_when_the_case_that_we_closed_goes_on_then_the_ticket_follows_it(
+    tmp_path: Path,
+) -> None:
+    with running_world(tmp_path, options(on_hold="In Progress", closed="Done")) as world:
+        world.arm()
+        isolated(world)
+        released(world)
+        assert status(world) == "Done"
+        world.falcon.set_device(HOST, status="contained")
+        world.ticks(3, every_s=900)
+        assert (status(world), told_closed(world)) == ("In Progress", 0)
+
+
+def test_ticket_when_reopened_after_we_closed_it_then_commented_on_and_left_open(
+    world: World,
+) -> None:
     isolated(world)
     released(world)
     world.jira.move_issue("SEC-1", "To Do")
-    world.hit(cmdline=BENIGN)
+    before = comments(world)
+    world.falcon.set_device(HOST, status="contained")
     world.ticks(3, every_s=900)
-    assert next(iter(world.jira.all_issues()))["fields"]["status"]["name"] == "To Do"
+    assert comments(world) != before
+    assert (status(world), moves(world), told_closed(world)) == ("To Do", 2, 0)
 
 
 # -- a second ticket -------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import ClassVar
 from urllib.parse import unquote
 
 from connectors.emulators.emulator import Keys
-from connectors.emulators.jira_issues import STATUSES, Issues
+from connectors.emulators.jira_issues import STATUSES, Issues, status_of
 from connectors.emulators.jira_requests import (
     JiraError,
     asked_by_query,
@@ -101,8 +101,8 @@ class Jira(Issues):
     def move_issue(self, key: str, status: str) -> None:
         """Somebody moves the issue by hand."""
         with self.lock:
-            to = next(one for one in STATUSES.values() if one["name"] == status)
-            self._issue(key)["fields"]["status"] = to
+            found = next(one for one, to in STATUSES.items() if to["name"] == status)
+            self._issue(key)["fields"]["status"] = status_of(found)
 
     def _transit(self, call: Call, parts: list[str]) -> Answer:
         issue = self._issue(parts[0])
@@ -112,7 +112,7 @@ class Jira(Issues):
             raise JiraError(400, f"Transition id '{key}' is not valid for this issue.")
         if self._way(str(key), STATUSES[TRANSITIONS[str(key)]])["fields"]:
             raise JiraError(400, **dict.fromkeys(self.move_fields, "This field is required."))
-        issue["fields"]["status"] = STATUSES[TRANSITIONS[str(key)]]
+        issue["fields"]["status"] = status_of(TRANSITIONS[str(key)])
         return Answer(status=204, changed=True)
 
     # -- search ------------------------------------------------------------------------------------

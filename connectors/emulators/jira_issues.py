@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 
 from connectors.emulators.emulator import Keys
 from connectors.emulators.jira_requests import (
@@ -29,6 +30,11 @@ STATUSES: dict[str, JsonObject] = {
     "4": {"id": "4", "name": "Done", "statusCategory": {"id": 3, "key": "done", "name": "Done"}},
 }
 MAX_ATTACHMENT_BYTES = 10 * 1024 * 1024
+
+
+def status_of(key: str) -> JsonObject:
+    """A status for one issue: its own, so that a test that edits one changes no other."""
+    return copy.deepcopy(STATUSES[key])
 
 
 class Issues(Site):
@@ -113,7 +119,7 @@ class Issues(Site):
             "environment": fields.get("environment"),
             "labels": list(fields.get("labels", [])),
             "priority": fields.get("priority") or {"name": "Medium"},
-            "status": STATUSES["1"],
+            "status": status_of("1"),
             "reporter": self._author(),
             "created": self._now(),
             "comment": [],
