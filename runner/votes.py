@@ -46,7 +46,7 @@ class Electorate(Struct, frozen=True, kw_only=True):
 
     def person_of(self, account: str) -> Person | None:
         for person in self.people.values():
-            if person.account is not None and person.account == account:
+            if person.account == account:
                 return person
         return None
 
