@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 import requests
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from responses import RequestsMock
 from responses.matchers import header_matcher, query_param_matcher
@@ -209,6 +209,10 @@ def test_create_when_it_cannot_be_read_back_then_never_good_news(
         assert [call.request.method for call in api.calls].count("POST") == 1
 
 
+@example("é" * 300)
+@example("\U0001f600" * 51)
+@example("a" * 201)
+@example(" \n ")
 @given(st.text(max_size=400))
 def test_subject_when_any_text_then_one_line_that_rt_does_not_cut(title: str) -> None:
     with RequestsMock(registry=StrictRegistry) as api:
@@ -317,10 +321,10 @@ def test_read_when_neither_active_nor_inactive_then_unavailable(
 def test_comment_when_added_then_its_subject_carries_the_key(
     strict_responses: RequestsMock,
 ) -> None:
-    commented(strict_responses, {"Subject": comment_marker("run/1")}, {"Subject": ""})
+    commented(strict_responses, {"Subject": f"wmic {comment_marker('run/1')}"}, {"Subject": ""})
     make().comment_ticket(TICKET, "run/1", Document((Paragraph("Done."),)))
     assert sent(strict_responses, 1) == {
-        "Subject": comment_marker("run/1"),
+        "Subject": f"wmic on ws-1 {comment_marker('run/1')}",
         "Content": "Done.",
         "ContentType": "text/plain",
     }
@@ -405,8 +409,13 @@ def test_find_comment_when_on_the_second_page_then_found_and_only_an_empty_page_
         strict_responses.get(f"{API}/ticket/7/history", json=page(*items), match=match)
 
     imitated = {"Type": "Correspond", "Data": comment_marker("k")}
-    history(1, imitated, {"Type": "Comment", "Data": comment_marker("j")})
-    history(2, {"Type": "Create", "Data": ""}, {"Type": "Comment", "Data": comment_marker("i")})
+    quoted = {"Type": "Comment", "Data": f"{comment_marker('k')} was said"}
+    history(1, imitated, quoted, {"Type": "Comment", "Data": comment_marker("j")})
+    history(
+        2,
+        {"Type": "Create", "Data": ""},
+        {"Type": "Comment", "Data": f"wmic {comment_marker('i')}\n"},
+    )
     history(3)
     rt = make()
     assert rt.find_comment(TICKET, "i")
@@ -430,27 +439,42 @@ def test_list_when_empty_because_the_ticket_is_hidden_then_an_error(
 
 
 def test_attach_when_kept_then_sent_as_bytes_of_no_type(strict_responses: RequestsMock) -> None:
-    commented(strict_responses, {"Filename": ""}, {"Filename": "a.json", "ContentLength": "4"})
+    commented(strict_responses, {"Filename": ""}, {"id": "9", "Filename": "a.json"})
+    # As RT gives it: in lines.
+    strict_responses.get(f"{API}/attachment/9", json={"Content": "AP97\nfQ==\n"})
     make().attach_file(TICKET, "a.json", b"\x00\xff{}")
     [attached] = sent(strict_responses, 1)["Attachments"]
     assert b64decode(attached.pop("FileContent")) == b"\x00\xff{}"
     assert attached == {"FileName": "a.json", "FileType": "application/octet-stream"}
 
 
+def test_attach_when_rt_dropped_the_file_then_refused(strict_responses: RequestsMock) -> None:
+    commented(strict_responses, {"Filename": ""}, {"id": "9", "Filename": "a.json.txt"})
+    with pytest.raises(Rejected, match="dropped"):
+        make().attach_file(TICKET, "a.json", b"{}")
+
+
 @pytest.mark.parametrize(
-    ("part", "word"),
+    ("answer", "rule"),
     [
-        ({"Filename": "a.json", "ContentLength": "3"}, "MaxAttachmentSize"),
-        ({"Filename": "a.json"}, "MaxAttachmentSize"),
-        ({"Filename": "b.json", "ContentLength": "4"}, "dropped"),
+        ({"json": {"Content": "AP8="}}, Rejected),
+        ({"json": {"Content": ""}}, Rejected),
+        ({"json": {"Content": "A"}}, OutcomeUnknown),
+        ({"json": {"Content": 7}}, OutcomeUnknown),
+        ({"json": {}}, OutcomeUnknown),
+        ({"status": 403, "json": {"message": "Forbidden"}}, OutcomeUnknown),
+        ({"status": 500, "body": ""}, OutcomeUnknown),
     ],
 )
-def test_attach_when_rt_cut_or_dropped_it_then_refused(
-    strict_responses: RequestsMock, part: dict[str, Any], word: str
+def test_attach_when_rt_does_not_give_back_what_was_sent_then_never_good_news(
+    answer: dict[str, Any], rule: type[ConnectorError]
 ) -> None:
-    commented(strict_responses, {"Filename": ""}, part)
-    with pytest.raises(Rejected, match=word):
-        make().attach_file(TICKET, "a.json", b"\x00\xff{}")
+    with RequestsMock(registry=StrictRegistry) as api:
+        commented(api, {"Filename": ""}, {"id": "9", "Filename": "a.json", "ContentLength": "4"})
+        api.get(f"{API}/attachment/9", **answer)
+        with pytest.raises(rule) as caught:
+            make().attach_file(TICKET, "a.json", b"\x00\xff{}")
+        assert type(caught.value) is rule
 
 
 @pytest.mark.parametrize("name", ["../a.json", "a/b", "con.json", "LPT1", ".a", "a\n", "a", ""])

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import re
-from base64 import b64encode
-from collections.abc import Sequence
+from base64 import b64decode, b64encode
+from collections.abc import Mapping, Sequence
 
 from connectors.base import Connector
 from connectors.document import Document, Paragraph, shorten, visible
@@ -24,13 +24,19 @@ from connectors.errors import (
 from connectors.http import HttpSettings, Repeat, Runtime, path_of
 from connectors.model import CheckResult, JsonObject, Secret, TicketDraft, TicketRef, TicketStatus
 from connectors.tickets.rt_check import check_queue, require_key_field
-from connectors.tickets.rt_draft import comment_marker, correlation_key, lost_of, ticket_of
+from connectors.tickets.rt_draft import (
+    comment_marker,
+    correlation_key,
+    is_marked,
+    line_of,
+    lost_of,
+    ticket_of,
+)
 from connectors.tickets.rt_product import RtProduct
 from connectors.tickets.rt_session import (
     PRODUCT,
     RtSession,
     api_path,
-    entries_of,
     field_values,
     links_of,
     object_of,
@@ -41,6 +47,7 @@ log = logging.getLogger(__name__)
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,98}[A-Za-z0-9]")
 _DEVICE_NAMES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+_MAX_TITLE_BYTES = 100  # leaves room for a mark in the 255 characters that RT keeps
 _TRANSACTION = re.compile(r"/transaction/(\d+)/?$")
 
 
@@ -132,9 +139,9 @@ class Rt(RtProduct, Connector):
         """Add a comment (never a reply, which would be mailed to the requestor) whose subject
         carries `key`. Repeat: adds a second one.
         Source: `POST /REST/2.0/ticket/{id}/comment`."""
-        subject = comment_marker(key)
-        parts = self._add(ticket, {"Subject": subject, "Content": text_of(body) or "(no text)"})
-        if not any(part.get("Subject") == subject for part in parts):
+        marker = comment_marker(key)
+        parts = self._add(ticket, marker, {"Content": text_of(body) or "(no text)"})
+        if not any(is_marked(part.get("Subject"), marker) for part in parts):
             raise OutcomeUnknown(PRODUCT, "shows the comment without its subject")
 
     def find_comment(self, ticket: TicketRef, key: str) -> bool:
@@ -144,7 +151,7 @@ class Rt(RtProduct, Connector):
         params: dict[str, str | int] = {"fields": "Type,Data"}
         for entry in self._session.pages(_ticket_path(ticket, "history"), params):
             is_seen = True
-            if entry.get("Type") == "Comment" and str(entry.get("Data")).strip() == marker:
+            if entry.get("Type") == "Comment" and is_marked(entry.get("Data"), marker):
                 return True
         if not is_seen:
             # Each ticket has a first transaction: an empty list is a ticket that is not shown.
@@ -168,13 +175,14 @@ class Rt(RtProduct, Connector):
             "FileType": "application/octet-stream",
             "FileContent": b64encode(content).decode("ascii"),
         }
-        said = {"Subject": name, "Content": f"Attached: {name}", "Attachments": [attached]}
-        parts = self._add(ticket, said)
-        sizes = [part.get("ContentLength") for part in parts if part.get("Filename") == name]
-        if not sizes:
+        said = {"Content": f"Attached: {name}", "Attachments": [attached]}
+        parts = self._add(ticket, name, said)
+        numbers = [str(part.get("id")) for part in parts if part.get("Filename") == name]
+        if not numbers:
             raise Rejected(PRODUCT, f"took the comment and dropped the file {name}")
-        if str(len(content)) not in map(str, sizes):
-            text = f"kept {visible(str(sizes[0]))} of {len(content)} bytes of {name}"
+        kept = self._content(numbers[0])
+        if kept != content:
+            text = f"kept {len(kept)} bytes of {name}, which has {len(content)}"
             raise Rejected(PRODUCT, f"{text}: raise RT's MaxAttachmentSize")
 
     def find_attachment(self, ticket: TicketRef, name: str) -> bool:
@@ -233,40 +241,54 @@ class Rt(RtProduct, Connector):
         except ConnectorError as fault:
             log.warning("rt ticket=%s: that could not be said in it: %s", ref.key, fault.text)
 
-    def _add(self, ticket: TicketRef, comment: JsonObject) -> list[JsonObject]:
-        """Send a comment and read its parts back."""
-        self._require_commentable(ticket)
+    def _add(self, ticket: TicketRef, mark: str, comment: JsonObject) -> list[JsonObject]:
+        """Send a comment whose subject ends with `mark`, and read its parts back."""
+        title = self._title_of_commentable(ticket)
+        subject = f"{line_of(title, _MAX_TITLE_BYTES)} {mark}"
         reply = self._session.send(
             "POST",
             _ticket_path(ticket, "comment"),
             repeat=Repeat.ONCE,
-            json={**comment, "ContentType": "text/plain"},
+            json={**comment, "Subject": subject, "ContentType": "text/plain"},
             accept=(201,),
         )
         made = _TRANSACTION.search(reply.headers.get("Location", ""))
         if not isinstance(reply.json(), list) or not made:
             raise OutcomeUnknown(PRODUCT, "names no comment in its answer", status=reply.status)
-        path, shown = (
-            api_path("transaction", made[1], "attachments"),
-            "Subject,Filename,ContentLength",
-        )
-        try:
-            parts = entries_of(self._session.read(path, {"fields": shown}), "items")
-        except ConnectorError as fault:
-            text = f"the comment could not be read back: {fault.text}"
-            raise OutcomeUnknown(PRODUCT, text, status=fault.status) from None
+        path = api_path("transaction", made[1], "attachments")
+        parts = self._after_write(path, {"fields": "Subject,Filename"}).get("items")
+        if not isinstance(parts, list) or not all(isinstance(part, dict) for part in parts):
+            raise OutcomeUnknown(PRODUCT, "does not show the parts of the comment")
         if not parts:
             text = "the comment was added, and the account may not see it: give ShowTicketComments"
             raise AuthFailed(PRODUCT, text)
         return parts
 
-    def _require_commentable(self, ticket: TicketRef) -> None:
-        """RT takes a comment on a deleted ticket, where nobody reads it; and it says 400 both to a
+    def _content(self, number: str) -> bytes:
+        """A file as RT stored it. The length that RT tells is the one that was sent, cut or not."""
+        text = self._after_write(api_path("attachment", number)).get("Content")
+        try:
+            return b64decode(text)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            raise OutcomeUnknown(PRODUCT, "does not give the file back") from None
+
+    def _after_write(self, path: str, params: Mapping[str, str | int] | None = None) -> JsonObject:
+        try:
+            return self._session.read(path, params)
+        except ConnectorError as fault:
+            text = f"the comment could not be read back: {fault.text}"
+            raise OutcomeUnknown(PRODUCT, text, status=fault.status) from None
+
+    def _title_of_commentable(self, ticket: TicketRef) -> str:
+        """The ticket's subject, which RT's mails to watchers are to show.
+
+        RT takes a comment on a deleted ticket, where nobody reads it; and it says 400 both to a
         ticket that is not there and to a missing right. So the ticket is asked first."""
         said = self._read(ticket)
         _require_not_deleted(ticket, said)
         if "comment" not in links_of(said):
             raise AuthFailed(PRODUCT, "give the account the right CommentOnTicket")
+        return str(said.get("Subject") or "")
 
     def _read(self, ticket: TicketRef) -> JsonObject:
         return self._session.read(_ticket_path(ticket))

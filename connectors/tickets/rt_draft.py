@@ -20,7 +20,7 @@ def ticket_of(draft: TicketDraft, options: RtProduct.Options) -> JsonObject:
     labels = [f"Labels: {', '.join(draft.labels)}"] if draft.labels else []
     wanted: JsonObject = {
         "Queue": options.queue,
-        "Subject": _subject(draft.title),
+        "Subject": line_of(draft.title, _MAX_SUBJECT_BYTES),
         "Content": text_of(draft.body, tail=labels) or "(no text)",
         "ContentType": "text/plain",
         "CustomFields": {**options.fields, options.key_field: correlation_key(draft.correlation)},
@@ -57,12 +57,17 @@ def comment_marker(key: str) -> str:
     return f"[stockade:{sha256(key.encode()).hexdigest()[:24]}]"
 
 
-def _subject(title: str) -> str:
-    """One line of at most 200 bytes, never empty."""
-    text = visible(title.strip()) or "(no title)"
-    limit = _MAX_SUBJECT_BYTES
-    while (size := len((short := shorten(text, limit)).encode())) > _MAX_SUBJECT_BYTES:
-        limit -= max((size - _MAX_SUBJECT_BYTES) // 4, 1)
+def is_marked(subject: object, marker: str) -> bool:
+    """Does a comment's subject, as RT gives it, end with the marker?"""
+    return isinstance(subject, str) and subject.strip().endswith(marker)
+
+
+def line_of(text: str, most_bytes: int) -> str:
+    """One line of at most that many bytes, never empty."""
+    whole = visible(text.strip()) or "(no title)"
+    limit = most_bytes
+    while (size := len((short := shorten(whole, limit)).encode())) > most_bytes:
+        limit -= max((size - most_bytes) // 4, 1)
     return short
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from typing import Any
 
 from connectors.document import Document, Paragraph
@@ -47,8 +48,8 @@ def _page(*items: dict[str, Any]) -> dict[str, Any]:
 
 _COMMENT = {"id": "72", "Type": "Comment", "Data": comment_marker("key-1") + "\n"}
 _PARTS = (
-    {"Subject": comment_marker("k"), "Filename": "", "ContentLength": "0"},
-    {"Subject": "", "Filename": "report.json", "ContentLength": str(len(_CONTENT))},
+    {"Subject": comment_marker("k"), "Filename": ""},
+    {"id": "9", "Subject": "", "Filename": "report.json"},
 )
 
 
@@ -67,6 +68,7 @@ def _answer(request: Request) -> Reply:
         "/ticket/42/history": _page({"Type": "Create", "Data": ""}, _COMMENT),
         "/ticket/42/attachments": _page(*_PARTS),
         "/transaction/72/attachments": _page(*_PARTS),
+        "/attachment/9": {"id": 9, "Content": b64encode(_CONTENT).decode()},
     }
     if path not in said:
         return json_reply(_error("Not Found"), 404)

@@ -34,6 +34,8 @@ RIGHTS = (
     "ModifyCustomField",
 )
 """As tests/servers/rt/seed.pl has them."""
+MAX_BYTES = 500_000
+"""RT cuts what is longer, as it does when an administrator says so."""
 _ROOT_PASSWORD = "made-up-for-a-test"
 
 _CONFIG = """
@@ -42,6 +44,7 @@ Set($WebDomain, '127.0.0.1'); Set($WebPort, {port}); Set($WebBaseURL, 'http://12
 Set($DatabaseType, 'SQLite'); Set($DatabaseName, '{folder}/rt.sqlite3');
 Set($DatabaseHost, ''); Set($DatabasePort, '');
 Set($MailCommand, 'testfile');
+Set($MaxAttachmentSize, {max_bytes}); Set($TruncateLongAttachments, 1);
 Set($LogToSyslog, ''); Set($LogToSTDERR, 'warning');
 $RT::VarPath = '{folder}'; $RT::MasonDataDir = '{folder}/mason';
 $RT::MasonSessionDir = '{folder}/session';
@@ -106,7 +109,8 @@ def running_rt(folder: Path) -> Iterator[RtServer]:
     for name in ("site.d", "mason", "session"):
         (folder / name).mkdir(parents=True)
     config = folder / "RT_SiteConfig.pm"
-    config.write_text(_CONFIG.replace("{port}", str(port)).replace("{folder}", str(folder)))
+    text = _CONFIG.replace("{port}", str(port)).replace("{folder}", str(folder))
+    config.write_text(text.replace("{max_bytes}", str(MAX_BYTES)))
     environ = {
         **os.environ,
         "RT_SITE_CONFIG": str(config),

@@ -19,7 +19,7 @@ from connectors.model import Secret, TicketDraft, TicketRef
 from connectors.tickets.rt import Rt
 from connectors.tickets.rt_text import MAX_CHARACTERS, text_of
 from tests.fake_clock import FakeClock
-from tests.real.rt_server import RIGHTS, RtServer
+from tests.real.rt_server import MAX_BYTES, RIGHTS, RtServer
 
 HOSTILE = (
     'a "b" \' {code} <script>alert(1)</script> =cmd \u202e\x1b[2J\r\n[stockade:x]\n\u00e9\U0001f600'
@@ -255,6 +255,23 @@ def test_create_when_rt_drops_a_value_then_it_is_told_and_the_ticket_says_so(
     texts = [part.content.decode() for part in server.parts(ticket.id)]
     assert any(f"did not keep what was sent for: {name}" in text for text in texts)
     assert rt.find_ticket(wanted.correlation) == ticket
+
+
+def test_attach_when_rt_cuts_the_file_then_refused(rt: Rt) -> None:
+    ticket = rt.create_ticket(draft())
+    with pytest.raises(Rejected, match=r"MaxAttachmentSize|dropped"):
+        rt.attach_file(ticket, "long.json", b"x" * (MAX_BYTES + 1000))
+    rt.attach_file(ticket, "short.json", b"x" * (MAX_BYTES - 1000))
+    assert rt.find_attachment(ticket, "short.json")
+
+
+def test_comment_when_the_title_is_long_and_foreign_then_its_mark_is_kept(rt: Rt) -> None:
+    for title in ("\u00e9\U0001f600" * 100, "a b" * 100, "", HOSTILE):
+        ticket = rt.create_ticket(draft(title))
+        rt.comment_ticket(ticket, "k", BODY)
+        assert rt.find_comment(ticket, "k")
+        rt.attach_file(ticket, f"{'n' * 95}.json", b"{}")
+        assert rt.find_attachment(ticket, f"{'n' * 95}.json")
 
 
 def test_create_when_rt_drops_the_key_then_refused_and_the_ticket_is_named(
