@@ -25,7 +25,8 @@ check: $(VENV)/.installed-test ## formatter, linter, types, architecture fences 
 test: check ## all checks, then the whole suite, on every core
 	$(BIN)/python -m pytest -q --numprocesses auto --dist worksteal
 
-test-real: $(VENV)/.installed-test ## tests against real servers, those that are installed (tests/servers)
+test-real: $(VENV)/.installed-test ## install real servers (root, Debian, PyPI), and run the tests that need them
+	tests/servers/install.sh
 	STOCKADE_REAL=1 $(BIN)/python -m pytest -q -rs tests/real
 
 bench: $(VENV)/.installed-test ## ratios, both sides in one run; triage beside published rules (CORPUS=file.jsonl)
