@@ -5,10 +5,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+SEED := 1
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test test-real bench lock clean
+.PHONY: help demo check test test-real soak bench lock clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1 \t/p' Makefile
@@ -28,6 +29,11 @@ test: check ## all checks, then the whole suite, on every core
 test-real: $(VENV)/.installed-test ## install real servers (root, Debian, PyPI), and run the tests that need them
 	tests/servers/install.sh
 	STOCKADE_REAL=1 $(BIN)/python -m pytest -q -rs tests/real
+
+soak: $(VENV)/.installed-test ## every shipped playbook, killed at every point and in every other way (SEED=1)
+	@fault=0; for file in playbooks/*.yaml; do \
+	  $(BIN)/stockade drill $$file --every 1 --overlap --lossy --random-kills 60 --seed $(SEED) \
+	  || fault=1; done; exit $$fault
 
 bench: $(VENV)/.installed-test ## ratios, both sides in one run; triage beside published rules (CORPUS=file.jsonl)
 	@fault=0; for name in "triage $(CORPUS)" idle runs backlog; do \

@@ -57,6 +57,10 @@ def drill_command(arguments: Namespace, clock: Clock) -> Result:
         return run_drill(arguments.playbook, plan, clock, _say)
     except NoDrill as refused:
         return Result(code=2, data={"error": str(refused)}, text=str(refused))
+    except (RuntimeError, AssertionError) as fault:
+        # The drill itself could not go on: that is no proof of anything.
+        text = f"the drill broke off: {fault}"
+        return Result(code=1, data={"points": 0, "kills": 0, "violations": [text]}, text=text)
 
 
 def _say(text: str) -> None:

