@@ -164,9 +164,8 @@ def test_send_when_the_certificate_is_no_good_then_one_line_names_the_setting_an
     authority: Authority, contexts: dict[str, ssl.SSLContext], which: str, why: str
 ) -> None:
     clock = FakeClock()
-    with tls_server(contexts[which]) as (url, seen):
-        with pytest.raises(Unavailable) as caught:
-            client(url, clock, ca_file=str(authority.file)).send("GET", "/", repeat=Repeat.SAFE)
+    with tls_server(contexts[which]) as (url, seen), pytest.raises(Unavailable) as caught:
+        client(url, clock, ca_file=str(authority.file)).send("GET", "/", repeat=Repeat.SAFE)
     assert caught.value.code == "certificate"
     assert "tls.ca_file" in caught.value.text
     assert why in caught.value.text
