@@ -274,7 +274,7 @@ def test_replay_when_nothing_is_allowed_then_refused_and_it_says_why(bare: Comma
 
 def test_replay_when_the_edr_refuses_then_not_rehearsed_and_code_one(line: CommandLine) -> None:
     kept = (line.folder / "secrets" / "falcon.client_secret").read_text()
-    line.secret("falcon.client_secret", "wrong")
+    line.secret("falcon.client_secret", "a-wrong-one")
     try:
         done = line("replay", written(line, "down.jsonl", hit(1)))
     finally:
