@@ -50,6 +50,11 @@ class Plan(Struct, frozen=True, kw_only=True):
         ]
         return visible(mask_secrets("\n".join(lines)), keep_newlines=True)
 
+    def announcement(self, login: str) -> str:
+        """What the thread is told: nobody in chat could see this answer."""
+        label = self.asked.choice.label
+        return f"{self.person} answered «{label}» on the runner's machine (login {login})."
+
 
 def plan_answer(
     journal: Journal, config: Config, code: str, word: str, which: str | None, login: str
@@ -70,6 +75,8 @@ def give_answer(journal: Journal, plan: Plan, login: str) -> Result:
         said = LocalAnswer(person=plan.person, login=login, choice=choice, at=tx.clock.now())
         if not any((one.login, one.choice) == (login, choice) for one in current.local):
             approvals.save(tx, msgspec.structs.replace(current, local=(*current.local, said)))
+            # Told in the card's thread, also when chat comes back only after the decision.
+            approvals.add_note(tx, current.id, plan.announcement(login))
             refs = {"case": current.case_id, "approval": current.id}
             tx.entry("answered_here", refs, said)
     text = (

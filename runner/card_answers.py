@@ -51,7 +51,6 @@ class CardAnswers:
         votes = votes_of(approval, reading.answers, electorate, self._clock.now())
         outcome = self._decide(approval, votes)
         self._answer(approval, votes)
-        self._announce(approval)
         if outcome is None:
             self._remind(approval)
             self._escalate(approval)
@@ -82,16 +81,6 @@ class CardAnswers:
                 approvals.save(tx, msgspec.structs.replace(current, votes=votes))
                 tx.entry("votes_seen", {"approval": approval.id}, votes)
         return outcome
-
-    def _announce(self, approval: Approval) -> None:
-        """Say in the thread who answered where nobody in chat could see it."""
-        labels = {asked.choice.emoji: asked.choice.label for asked in approval.choices}
-        for answer in approval.local:
-            text = (
-                f"{answer.person} answered «{labels[answer.choice]}» on the runner's machine"
-                f" (login {answer.login})."
-            )
-            self._calls.reply(approval, f"here.{answer.login}.{answer.choice}", text)
 
     def voters(self, approval: Approval) -> Voters:
         """Who may answer."""

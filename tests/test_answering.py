@@ -72,6 +72,9 @@ def test_yes_when_chat_is_down_then_it_still_cuts_and_is_told_later(world: World
     world.slack.behave()
     world.ticks(3, every_s=90)
     assert any("APPROVED by responder-a" in text for text in world.thread(question))
+    assert (
+        sum("on the runner's machine (login ada)" in text for text in world.thread(question)) == 1
+    )
 
 
 def test_yes_when_the_card_was_never_posted_then_it_counts_all_the_same(world: World) -> None:
