@@ -22,6 +22,7 @@ from runner.journal import Journal, Tx, approvals
 from runner.journal.records import Approval, ApprovalState, AskedChoice, ChoiceRole, LocalAnswer
 from runner.masking import mask_secrets
 from runner.result import Result
+from runner.wording import marked
 
 YES_ROLES = (ChoiceRole.APPROVE, ChoiceRole.PICK, ChoiceRole.ANSWER)
 NO_ROLES = (ChoiceRole.DENY, ChoiceRole.VETO)
@@ -40,7 +41,7 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     def text(self) -> str:
         lines = [
-            question_text(self.approval),
+            marked(question_text(self.approval), self.approval.mode),
             f"Question {self.approval.code}, {self.approval.case_id}. {self.approval.reason}",
             *(
                 f"  {item.device.hostname}, id {item.device.device_id}: {item.proof}"
@@ -125,8 +126,7 @@ def _meant(choices: Sequence[AskedChoice], word: str, which: str | None) -> Aske
     roles = YES_ROLES if word == "approve" else NO_ROLES
     offered = [asked for asked in choices if asked.role in roles]
     if which is None:
-        plain_ones = [one for one in offered if one.role in (ChoiceRole.APPROVE, ChoiceRole.DENY)]
-        found = plain_ones
+        found = [one for one in offered if one.role in (ChoiceRole.APPROVE, ChoiceRole.DENY)]
     else:
         found = [one for one in offered if which in (_number(one), one.choice.name)]
     if len(found) == 1:

@@ -22,7 +22,7 @@ from runner.electing import (
 )
 from runner.journal import Journal, Tx, approvals
 from runner.journal.records import Approval, ApprovalState, Vote
-from runner.votes import LOGIN, Electorate, Outcome, tally, votes_given_here, votes_of
+from runner.votes import LOGIN, Electorate, tally, votes_given_here, votes_of
 
 QUICK = timedelta(seconds=5)
 """Nobody reads a card in less."""
@@ -49,38 +49,43 @@ class CardAnswers:
         """Judge what one reading of the card shows. True for a yes."""
         electorate = self._electorate(approval, reading)
         votes = votes_of(approval, reading.answers, electorate, self._clock.now())
-        outcome = self._decide(approval, votes)
+        decided = self._decide(approval, votes)
         self._answer(approval, votes)
-        if outcome is None:
+        if decided is None:
             self._remind(approval)
             self._escalate(approval)
             self.tell_notes(approval)
-        return outcome is not None and outcome.state is ApprovalState.APPROVED
+        return decided is ApprovalState.APPROVED
 
-    def count_here(self, approval: Approval) -> bool:
+    def count_here(self, approval_id: str) -> bool:
         """Judge what was answered on the runner's machine while chat cannot be read; what chat
-        showed before stands. True for a yes."""
-        if not approval.local:
+        showed before stands. True for a yes. A question that is decided stays as it is."""
+        with self._journal.read() as tx:
+            approval = approvals.read(tx, approval_id)
+        if not approval.local or approval.state not in (ApprovalState.POSTING, ApprovalState.OPEN):
             return False
         electorate = self._electorate(approval, None)
         in_chat = [vote for vote in approval.votes if not vote.account.startswith(LOGIN)]
         shown = [electorate.kept(vote) for vote in in_chat]
-        outcome = self._decide(approval, (*shown, *votes_given_here(approval, electorate)))
-        return outcome is not None and outcome.state is ApprovalState.APPROVED
+        votes = (*shown, *votes_given_here(approval, electorate))
+        return self._decide(approval, votes) is ApprovalState.APPROVED
 
-    def _decide(self, approval: Approval, votes: tuple[Vote, ...]) -> Outcome | None:
+    def _decide(self, approval: Approval, votes: tuple[Vote, ...]) -> ApprovalState | None:
+        """What the question is settled as; None while it stays open."""
         voted = msgspec.structs.replace(approval, votes=votes)
         outcome = tally(voted, votes)
         if outcome is not None:
             with self._journal.write() as tx:
-                _note_quick(tx, settle(tx, voted, outcome))
-        elif votes != approval.votes:
+                settled = settle(tx, voted, outcome)
+                _note_quick(tx, settled)
+            return settled.state
+        if votes != approval.votes:
             with self._journal.write() as tx:
                 # A command may have added to it since it was read.
                 current = approvals.read(tx, approval.id)
                 approvals.save(tx, msgspec.structs.replace(current, votes=votes))
                 tx.entry("votes_seen", {"approval": approval.id}, votes)
-        return outcome
+        return None
 
     def voters(self, approval: Approval) -> Voters:
         """Who may answer."""
@@ -110,6 +115,7 @@ class CardAnswers:
             accounts=accounts,
             affected_users=affected,
             requested_by=approval.requested_by,
+            takes_logins=self._config.approvals.cli,
         )
 
     def _answer(self, approval: Approval, votes: Sequence[Vote]) -> None:

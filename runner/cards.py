@@ -85,7 +85,7 @@ class Cards:
             self._is_agreed = self._turn(approval)
             self._failures = 0
         except Suspended:
-            self._is_agreed = self._answers.count_here(approval)
+            self._is_agreed = self._answers.count_here(approval.id)
             if self._is_unasked(approval):
                 self.trouble[approval.code] = "its card is not posted yet: nobody was asked"
         except (ConnectorError, StepFailed) as fault:
@@ -93,7 +93,7 @@ class Cards:
             log.warning("card approval=%s not served: %s", approval.id, fault)
             self.trouble[approval.code] = str(fault)
             self._expire_unseen(approval)
-            self._is_agreed = self._answers.count_here(approval)
+            self._is_agreed = self._answers.count_here(approval.id)
 
     def _expire_unseen(self, approval: Approval) -> None:
         """Time runs out whether chat can be read or not; a late answer does not count."""

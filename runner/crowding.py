@@ -83,7 +83,7 @@ def _tell(tx: Tx, oldest: Approval) -> None:
     waiting = 1 + runs.count_waiting_on(tx, CROWD)
     if waiting in TOLD_AT:
         text = (
-            f"{waiting} more case{'s wait' if waiting > 1 else ' waits'} to be asked about: no more"
-            " questions are open at once. The worst are put first, as these are decided."
+            f"{waiting} more case{'s wait' if waiting > 1 else ' waits'} to be asked about until"
+            " questions that are open now are decided; the worst are put first."
         )
         approvals.add_note(tx, oldest.id, text)

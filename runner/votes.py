@@ -43,6 +43,8 @@ class Electorate(Struct, frozen=True, kw_only=True):
     accounts: Mapping[str, Account | None]
     affected_users: frozenset[str]
     requested_by: str | None
+    takes_logins: bool = False
+    """May people answer on the runner's machine?"""
 
     def person_of(self, account: str) -> Person | None:
         for person in self.people.values():
@@ -68,6 +70,8 @@ class Electorate(Struct, frozen=True, kw_only=True):
 
     def why_not_here(self, answer: LocalAnswer) -> str | None:
         """Why an answer that was given on the runner's machine does not count."""
+        if not self.takes_logins:
+            return "answers are taken in chat only"
         person = self.people.get(answer.person)
         if person is None or person.name not in self.approvers or person.os_user != answer.login:
             return UNLISTED

@@ -193,3 +193,35 @@ def test_config_when_logins_are_missing_or_shared_then_refused(
     with pytest.raises(ConfigFaults) as faults, running_world(tmp_path, settings):
         pass
     assert why in str([str(fault) for fault in faults.value.faults])
+
+
+def test_answer_when_cli_is_switched_off_before_the_look_then_it_counts_no_more(
+    world: World,
+) -> None:
+    question = asked(world)
+    answer(world, "approve", "ada")
+    world.restart({"approvals": {"cli": False}})
+    world.ticks(2, every_s=30)
+    assert world.contains() == []
+    assert [vote.why_not for vote in world.again(question).votes] == [
+        "answers are taken in chat only"
+    ]
+
+
+def test_answer_when_the_decided_card_cannot_be_locked_then_other_questions_go_on(
+    world: World,
+) -> None:
+    question = asked(world)
+    chat_is_down(world)
+    answer(world, "approve", "ada")
+    world.ticks(2, every_s=30)
+    assert world.contains() == [HOST]
+    world.slack.behave()
+    world.slack.misbehave(path="*chat.update", status=500, body="{}", times=None)
+    world.falcon.add_device(HOST, hostname="WORKSTATION9", status="normal")
+    world.hit(host="WORKSTATION9", cmdline=r"wmic os get /format:C:\Temp\own.xsl")
+    world.ticks(2, every_s=30)
+    (other,) = [one for one in world.questions(ApprovalState.OPEN) if one.id != question.id]
+    world.yes(other)
+    assert all(not tick.is_busy for tick in world.ticks(3, every_s=30))
+    assert sorted(world.contains()) == [HOST, "WORKSTATION9"]

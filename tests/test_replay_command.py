@@ -161,9 +161,9 @@ def test_replay_against_a_git_revision_then_that_text_is_played(line: CommandLin
     assert "configured → HEAD:kept.yaml: 0 of 1 case(s) differ" in done.out
 
 
-def test_rehearse_the_past_then_each_day_is_searched_and_nothing_is_done(
-    line: CommandLine,
-) -> None:
+@pytest.fixture(scope="module")
+def three_days(line: CommandLine) -> None:
+    """A hit on each of the last three days, and no other."""
     line.splunk.events.clear()
     for day in range(3):
         raw = hit(day) | {"Channel": "Microsoft-Windows-Sysmon/Operational", "EventID": 1}
@@ -171,6 +171,12 @@ def test_rehearse_the_past_then_each_day_is_searched_and_nothing_is_done(
         raw.pop("_time")
         age_s = day * DAY_S + 3600
         line.splunk.add_event(raw, age_s=age_s, index_age_s=age_s)
+
+
+@pytest.mark.usefixtures("three_days")
+def test_rehearse_the_past_then_each_day_is_searched_and_nothing_is_done(
+    line: CommandLine,
+) -> None:
     done = line("rehearse", "--since", "3d", "--json")
     assert done.code == 0, done.err
     assert len(done.value["cases"]) == 3
@@ -179,6 +185,7 @@ def test_rehearse_the_past_then_each_day_is_searched_and_nothing_is_done(
     assert not (line.folder / "journal").exists()
 
 
+@pytest.mark.usefixtures("three_days")
 def test_rehearse_when_it_is_stopped_then_partial_and_resumed(line: CommandLine) -> None:
     process = line.start("rehearse", "--since", "30d")
     assert process.stderr is not None
