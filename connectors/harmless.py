@@ -9,7 +9,7 @@ import re
 
 from connectors.document import visible
 
-_URL = re.compile(r"(?i)(?<![a-z0-9+.\-])([a-z][a-z0-9+.\-]{0,30})://([^\s/\\\"'<>]*)")
+_URL = re.compile(r"(?i)([a-z][a-z0-9+.\-]{0,30})://([^\s/\\\"'<>]*)")
 _WWW = re.compile(r"(?i)\bwww\.")
 _EMOJI = re.compile(
     "[\u00a9\u00ae\u203c\u2049\u20e3\u2122\u2139\u2194-\u21aa\u2300-\u23ff\u24c2\u25aa-\u25fe"

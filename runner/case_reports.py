@@ -97,6 +97,8 @@ class CaseReports:
         ticket = case.ticket
         tickets = self._roles.tickets
         key = hashlib.sha256(f"{case.id}:{case.revision}".encode()).hexdigest()[:24]
+        # The status first: a comment that is refused must not leave it saying what is past.
+        self._state.keep_up(case, ticket, _scope(case), partial(self._say, case, ticket))
         self._perform(
             case,
             f"comment.{case.revision}",
@@ -104,10 +106,9 @@ class CaseReports:
             lambda: tickets.comment_ticket(ticket, key, document),
             lambda: tickets.find_comment(ticket, key) or None,
         )
+        self._tell_closed(case, ticket)
         if is_over:
             self._attach_evidence(case, ticket)
-        self._state.keep_up(case, ticket, _scope(case), partial(self._say, case, ticket))
-        self._tell_closed(case, ticket)
         self._set_reported(case)
 
     def _say(self, case: Case, ticket: TicketRef, key: str, text: str) -> None:

@@ -19,7 +19,8 @@ def stage_of(tx: Tx, case: Case) -> CaseStage | None:
     states = {row.state for row in rows}
     if states and states <= {LedgerState.CONFIRMED, LedgerState.RELEASED}:
         if LedgerState.CONFIRMED in states:
-            return CaseStage.CONTAINED
+            # A run that goes on may still ask about another machine, which is not cut off.
+            return CaseStage.IN_PROGRESS if _is_live(found) else CaseStage.CONTAINED
         return CaseStage.IN_PROGRESS if _is_live(found) else CaseStage.CLOSED
     if _is_live(found) or states:
         return CaseStage.IN_PROGRESS

@@ -54,11 +54,14 @@ class TicketState:
         if not isinstance(moving, MovesTickets):
             return
         ways = self._found(scope)[0]
-        if ways:
-            # What is under way comes first, whatever the stage is by now.
-            self._go(moving, ticket, scope, len(ways), ways[-1], tell)
         with self._journal.read() as tx:
             stage = stage_of(tx, case)
+            sent = runs.step(tx, scope, f"move.{len(ways)}")
+        is_sent = sent is not None and sent.status is not StepStatus.PENDING
+        if ways and (is_sent or ways[-1].stage is stage):
+            # What may have been sent comes first, whatever the stage is by now; what was not sent
+            # is not, once the case is elsewhere.
+            self._go(moving, ticket, scope, len(ways), ways[-1], tell)
         if stage is None or (ways and ways[-1].stage is stage):
             return
         way = self._look(moving, ticket, stage, self._found(scope)[1])

@@ -292,9 +292,25 @@ def test_find_when_pages_are_short_then_only_a_missing_token_ends_them(
     assert jira.find_ticket("case-1") == TICKET
 
 
+def may_browse(api: RequestsMock, *, has: bool) -> None:
+    granted = {"permissions": {"BROWSE_PROJECTS": {"havePermission": has}}}
+    asked = {"projectKey": "SEC", "permissions": "BROWSE_PROJECTS"}
+    api.get(f"{BASE}/rest/api/3/mypermissions", json=granted, match=[query_param_matcher(asked)])
+
+
 def test_find_when_nothing_is_found_then_none(api: RequestsMock, jira: Jira) -> None:
     api.post(SEARCH, json={"issues": [], "isLast": True})
+    may_browse(api, has=True)
     assert jira.find_ticket("case-1") is None
+
+
+def test_find_when_the_account_may_not_browse_then_an_error_and_not_none(
+    api: RequestsMock, jira: Jira
+) -> None:
+    api.post(SEARCH, json={"issues": [], "isLast": True})
+    may_browse(api, has=False)
+    with pytest.raises(AuthFailed, match="Browse Projects in project SEC"):
+        jira.find_ticket("case-1")
 
 
 @pytest.mark.parametrize(

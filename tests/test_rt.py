@@ -438,6 +438,43 @@ def test_list_when_empty_because_the_ticket_is_hidden_then_an_error(
         call(make())
 
 
+def unseen(api: RequestsMock, *, shows_comments: bool) -> None:
+    """Ticket 7 shows nothing but its beginning; ticket 6, of the same account, has a comment."""
+
+    def once(number: int, where: str, *items: dict[str, Any]) -> None:
+        api.get(f"{API}/ticket/{number}/{where}", json=page(*items))
+        api.get(f"{API}/ticket/{number}/{where}", json=page())
+
+    once(7, "history", {"Type": "Create", "Data": ""})
+    once(7, "attachments", {"Filename": ""})
+    comments = [{"Type": "Comment", "Data": "x"}] if shows_comments else []
+    once(6, "history", *comments, {"Type": "Create", "Data": ""})
+    api.get(f"{API}/ticket/7", json={"id": 7, "Status": "open"})
+    api.get(f"{API}/tickets", json=page({"id": "6"}))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [lambda rt: rt.find_comment(TICKET, "k"), lambda rt: rt.find_attachment(TICKET, "a.json")],
+)
+@pytest.mark.parametrize("shows_comments", [True, False])
+def test_find_when_no_comment_is_shown_anywhere_then_an_error_and_not_missing(
+    call: Callable[[Rt], bool], shows_comments: bool
+) -> None:
+    with RequestsMock(assert_all_requests_are_fired=False) as api:
+        unseen(api, shows_comments=shows_comments)
+        if shows_comments:
+            assert call(make()) is False
+        else:
+            with pytest.raises(AuthFailed, match="ShowTicketComments"):
+                call(make())
+
+
+def test_text_when_a_cell_holds_the_separator_then_no_column_is_forged() -> None:
+    table = Table(header=("host", "state"), rows=(("evil | verified", "unknown"),))
+    assert text_of(Document((table,))).splitlines()[1] == "evil \\x7c verified | unknown"
+
+
 def test_attach_when_kept_then_sent_as_bytes_of_no_type(strict_responses: RequestsMock) -> None:
     commented(strict_responses, {"Filename": ""}, {"id": "9", "Filename": "a.json"})
     # As RT gives it: in lines.

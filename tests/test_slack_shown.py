@@ -284,3 +284,10 @@ def test_hash_when_anything_shown_is_edited_then_different() -> None:
     for what, changed_text, changed_blocks in edits:
         assert shown_sha256(changed_text, changed_blocks) != message.sha256, what
     assert shown_sha256(text, blocks, [{"text": "Approved by lead"}]) != message.sha256
+
+
+@pytest.mark.parametrize("before", ["", "-", ".", "1", "+", "x" * 40])
+def test_address_when_something_stands_before_it_then_it_is_dead_all_the_same(before: str) -> None:
+    shown = defang(f"{before}http://evil.example.test/x")
+    assert "http://" not in shown
+    assert "evil.example.test" not in shown

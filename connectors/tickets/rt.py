@@ -23,7 +23,7 @@ from connectors.errors import (
 )
 from connectors.http import HttpSettings, Repeat, Runtime, path_of
 from connectors.model import CheckResult, JsonObject, Secret, TicketDraft, TicketRef, TicketStatus
-from connectors.tickets.rt_check import check_queue, require_key_field
+from connectors.tickets.rt_check import check_queue, require_comments, require_key_field
 from connectors.tickets.rt_draft import (
     comment_marker,
     correlation_key,
@@ -147,16 +147,18 @@ class Rt(RtProduct, Connector):
     def find_comment(self, ticket: TicketRef, key: str) -> bool:
         """Reads the ticket's transactions. Errors: `NotFound`, `AuthFailed` as for the ticket."""
         marker = comment_marker(key)
-        is_seen = False
+        types: set[object] = set()
         params: dict[str, str | int] = {"fields": "Type,Data"}
         for entry in self._session.pages(_ticket_path(ticket, "history"), params):
-            is_seen = True
+            types.add(entry.get("Type"))
             if entry.get("Type") == "Comment" and is_marked(entry.get("Data"), marker):
                 return True
-        if not is_seen:
-            # Each ticket has a first transaction: an empty list is a ticket that is not shown.
+        if "Create" not in types:
+            # Each ticket has a first transaction: without it, the list was not shown to its end.
             self._read(ticket)
             raise Unavailable(PRODUCT, "does not show the ticket's transactions")
+        if "Comment" not in types:
+            require_comments(self._session, self._options)
         return False
 
     # -- attachments -------------------------------------------------------------------------------
@@ -186,14 +188,14 @@ class Rt(RtProduct, Connector):
             raise Rejected(PRODUCT, f"{text}: raise RT's MaxAttachmentSize")
 
     def find_attachment(self, ticket: TicketRef, name: str) -> bool:
-        """Errors: `NotFound`, `AuthFailed` as for the ticket: RT would give an empty list."""
-        path, is_seen = _ticket_path(ticket, "attachments"), False
+        """Errors: `NotFound`, `AuthFailed` as for the ticket, and where no comment is shown."""
+        path = _ticket_path(ticket, "attachments")
         for entry in self._session.pages(path, {"fields": "Filename"}):
-            is_seen = True
             if entry.get("Filename") == name:
                 return True
-        if not is_seen:
-            self._read(ticket)
+        # RT leaves out what may not be seen: it is not there only if comments are shown at all.
+        self._read(ticket)
+        require_comments(self._session, self._options)
         return False
 
     # -- checks ------------------------------------------------------------------------------------

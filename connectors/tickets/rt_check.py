@@ -55,6 +55,18 @@ def require_key_field(session: RtSession, options: RtProduct.Options) -> None:
     _shows(_queue(session, options.queue), options.key_field)()
 
 
+def require_comments(session: RtSession, options: RtProduct.Options) -> None:
+    """Errors: `AuthFailed` when no comment is shown on any of the account's first tickets: then a
+    comment that is not seen may be there all the same."""
+    own = session.search(f"Queue = '{options.queue}' AND Creator = '__CurrentUser__'")
+    if not any(_has_comment(session, str(ticket.get("id"))) for ticket in own[:5]):
+        text = (
+            "shows no comment on any ticket of this account, so none is known to be missing: give "
+            f"it ShowTicketComments in queue {options.queue}"
+        )
+        raise AuthFailed(PRODUCT, text)
+
+
 def _sign_in(session: RtSession) -> None:
     version = str(session.read(api_path("rt")).get("Version"))
     major = _MAJOR.match(version)

@@ -76,4 +76,5 @@ def _block(block: Block, limit: int) -> str:
 
 
 def _row(cells: Sequence[str], limit: int) -> str:
-    return " | ".join(visible(shorten(cell, limit)) for cell in cells)
+    # A cell that holds the separator would forge a column.
+    return " | ".join(visible(shorten(cell, limit)).replace("|", "\\x7c") for cell in cells)

@@ -93,7 +93,6 @@ def test_ticket_when_opened_commented_and_attached_then_all_is_found_again(
     ticket = rt.create_ticket(wanted)
     assert rt.find_ticket(wanted.correlation) == ticket
     assert rt.find_ticket(wanted.correlation + "0") is None
-    assert not rt.find_comment(ticket, "run/1")
     rt.comment_ticket(ticket, "run/1", BODY)
     assert rt.find_comment(ticket, "run/1")
     assert not rt.find_comment(ticket, "run/2")
@@ -336,6 +335,16 @@ def test_find_when_the_key_field_is_not_seen_then_an_error_and_never_none(
         (
             "ShowTicketComments",
             lambda rt, ticket: rt.comment_ticket(ticket, "k", BODY),
+            "ShowTicketComments",
+        ),
+        (
+            "ShowTicketComments",
+            lambda rt, ticket: rt.find_comment(ticket, "k"),
+            "ShowTicketComments",
+        ),
+        (
+            "ShowTicketComments",
+            lambda rt, ticket: rt.find_attachment(ticket, "aa"),
             "ShowTicketComments",
         ),
         ("CreateTicket", lambda rt, ticket: rt.create_ticket(draft()), "403"),
