@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from runner.result import Result
 
 
+FIRST_YEAR = 2000
+
+
 def add_proof(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
     """Their parsers."""
     audit = command("audit", "prove the journal")
@@ -56,9 +59,12 @@ def _anchor(text: str) -> str:
 
 def _day(text: str) -> datetime:
     try:
-        return datetime.combine(date.fromisoformat(text), time(), UTC)
+        day = date.fromisoformat(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no day; write 2026-01-31") from None
+    if day.year < FIRST_YEAR:
+        raise argparse.ArgumentTypeError(f"{text!r} lies before all journals; write 2026-01-31")
+    return datetime.combine(day, time(), UTC)
 
 
 def proof_command(
@@ -108,6 +114,15 @@ def export(journal: Journal, config: Config, case_id: str, out: Path, *, is_forc
     from runner.journal import cases
     from runner.result import Result
 
+    if (
+        out.is_dir()
+        or out.is_symlink()
+        or out.resolve().is_relative_to(journal.state_dir.resolve())
+    ):
+        text = (
+            f"{out}: is a folder, a link, or lies in the journal's own folder; name another --out"
+        )
+        return _wrong(text)
     with journal.read() as tx:
         case = cases.find(tx, case_id)
         if case is None:
@@ -129,11 +144,11 @@ def export(journal: Journal, config: Config, case_id: str, out: Path, *, is_forc
 @contextmanager
 def _fresh(out: Path, *, is_forced: bool) -> Iterator[IO[bytes]]:
     """A new file, whole or not at all. Errors: `OSError`, `FileExistsError` among them."""
-    if out.is_symlink() or (out.exists() and not is_forced):
+    if out.exists() and not is_forced:
         raise FileExistsError
     begun = out.with_name(f".{out.name}.{os.getpid()}.new")
+    fd = os.open(begun, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        fd = os.open(begun, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(fd, "w+b") as stream:
             yield stream
             stream.flush()

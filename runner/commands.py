@@ -149,7 +149,7 @@ def audit_verify(journal: Journal, given: Sequence[str] = ()) -> Result:
         verdict = verify(tx)
         misfits = anchors.faults(tx, given)
     # A tail that was cut off leaves a whole chain: only the head noted beside it tells.
-    lost = journal.lost_since_head()
+    lost = journal.lost_since_head() or journal.no_head_noted()
     faults = (*verdict.faults, *misfits, *([lost] if lost else []))
     verdict = msgspec.structs.replace(verdict, faults=faults)
     text = "\n".join(faults) or (

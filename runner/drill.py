@@ -71,6 +71,8 @@ def run_drill(given: str, plan: Plan, clock: Clock, say: Callable[[str], None]) 
         say(_story_line(given, quiet))
         done = _play(crew, Path(folder), story, quiet, plan, say)
     found = [f"{trial.what}: {text}" for trial in done for text in trial.found]
+    if not any(trial.kills for trial in done):
+        found.append("no runner was killed: nothing was proved")
     return _result(given, plan, quiet, done, found, clock.monotonic() - begun)
 
 

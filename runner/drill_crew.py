@@ -43,9 +43,12 @@ class _Stable:
     def send(self, order: Order) -> Fate:
         if self._process.stdin is None or self._process.stdout is None:
             raise RuntimeError("the runners' process has no pipes")
-        self._process.stdin.write(msgspec.json.encode(order).decode() + "\n")
-        self._process.stdin.flush()
-        return msgspec.json.decode(self._process.stdout.readline(), type=Fate)
+        try:
+            self._process.stdin.write(msgspec.json.encode(order).decode() + "\n")
+            self._process.stdin.flush()
+            return msgspec.json.decode(self._process.stdout.readline(), type=Fate)
+        except (OSError, msgspec.DecodeError) as fault:
+            raise RuntimeError(f"the runners' process ended: {fault}") from None
 
     def close(self) -> None:
         # Leaving the block closes the pipe, which ends the orders, and waits for the process.

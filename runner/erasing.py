@@ -45,7 +45,7 @@ def erase_before(journal: Journal, before: datetime, actor: str, reason: str) ->
     count = 0
     while True:
         with journal.write(actor) as tx:
-            taken = retention.erase(tx, before)
+            taken = retention.erase(tx, before, is_whole=True)
         count += taken.cases
         if not (taken.cases or taken.payloads or taken.polls):
             break
@@ -79,6 +79,8 @@ def _why_not(tx: Tx, case: Case) -> str:
         if row.state in (*STANDING, LedgerState.RELEASE_REQUESTED, LedgerState.FOREIGN):
             name = row.device.hostname
             return f"{name} is, or may be, isolated for it; stockade release {name} --reason …"
+        if ledger.is_counted(tx, row.subject):
+            return f"{row.device.hostname} was isolated within the hour, which the budget counts"
     its_runs = runs.of_case(tx, case.id)
     for run in its_runs:
         if any(step.status is StepStatus.UNKNOWN for step in runs.steps_of(tx, run.id)):

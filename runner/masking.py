@@ -21,6 +21,9 @@ _CLOSED = r'(?:"[^"]*+"|\'[^\']*+\')'
 _VALUE = rf'(?P<value>{_QUOTED}|[^\s"\']++(?:{_CLOSED}[^\s"\']*+)*+)'
 _BARE_NOT_SWITCH = rf"(?![/\-*&|<>]){_VALUE}"
 _WORD = r"(?:pass(?:word|wd|phrase)?|pwd|secret|api[-_]?key|access[-_]?token)"
+_SECRET_NAME = re.compile(
+    rf"(?:.*[^a-z])?(?:{_WORD}|token|authorization)", re.IGNORECASE | re.DOTALL
+)
 _NET = r"\bnet1?(?:\.exe)?[\"']?\s++"
 _SWITCHES = r"(?:\s++/\S++)*+"
 
@@ -101,5 +104,14 @@ def mask_all(value: object, mask: Callable[[str], str] = mask_secrets) -> object
     if isinstance(value, list | tuple):
         return [mask_all(item, mask) for item in value]
     if isinstance(value, dict):
-        return {key: mask_all(item, mask) for key, item in value.items()}
+        return {
+            key: MASK if _is_secret(key, item) else mask_all(item, mask)
+            for key, item in value.items()
+        }
     return value
+
+
+def _is_secret(key: object, value: object) -> bool:
+    """A field of its own, as a search's row may have one: nothing in the text tells what it is."""
+    is_text = isinstance(value, str) and value != ""
+    return is_text and isinstance(key, str) and _SECRET_NAME.fullmatch(key) is not None

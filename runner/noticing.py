@@ -59,7 +59,10 @@ def _moved(journal: Journal) -> str | None:
         with journal.write() as tx:
             tx.set_meta("place", place)
         return None
-    return "the state folder was copied, moved or put back from a snapshot"
+    return (
+        "the state folder was copied, moved or put back from a snapshot, or runner.lock in it was "
+        "linked or given to another owner"
+    )
 
 
 # -- the clock -------------------------------------------------------------------------------------

@@ -30,8 +30,9 @@ def own_host(device: Device, hosts: tuple[str, ...]) -> str | None:
     name decides: rather one host too many is left alone."""
     short = device.hostname.partition(".")[0]
     name = f"{short}.{device.domain}" if device.domain else device.hostname
+    addresses = {address_in(one) for one in device.addresses}
     for host in hosts:
-        is_it = host in device.addresses if address_in(host) else is_same_host(name, host)
+        is_it = host in addresses if address_in(host) else is_same_host(name, host)
         if is_it:
             return host
     return None

@@ -81,8 +81,10 @@ def _proof(row: LedgerRow, holder: str) -> str:
 def case_for(tx: Tx, row: LedgerRow) -> str:
     """The case that a release is asked under: a holder; or, where none is known, one that is
     opened for it. Repeat: the same one."""
-    if row.holders:
-        return row.holders[0]
+    for holder in row.holders:
+        # What a case said may have been erased since.
+        if cases.find(tx, holder) is not None:
+            return holder
     return _case_by_hand(tx, row.device).id
 
 

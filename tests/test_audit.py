@@ -184,3 +184,15 @@ def test_audit_when_the_tail_was_cut_off_behind_a_noted_head_then_the_command_sa
     result = commands.audit_verify(journal)
     assert result.code == 1
     assert "which was there: it was lost or restored" in result.text
+
+
+def test_audit_when_a_runner_was_at_work_and_no_head_is_noted_then_a_cut_tail_would_not_show(
+    journal: Journal,
+) -> None:
+    assert journal.own()
+    journal.note_head()
+    assert commands.audit_verify(journal).code == 0
+    (journal.state_dir / "head").unlink()
+    said = commands.audit_verify(journal)
+    assert said.code == 1
+    assert "entries cut off at its end would not show" in said.text

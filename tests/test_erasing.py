@@ -6,6 +6,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -14,8 +15,9 @@ import pytest
 from runner.audit import verify
 from runner.cli import main
 from runner.erasing import erase_before, erase_case
-from runner.journal import entries, ledger, retention
+from runner.journal import entries, ledger, retention, runs
 from runner.journal.records import LedgerState
+from runner.releasing import case_for
 from runner.result import Result
 from tests.world import World, running_world
 from tests.world_settings import BENIGN, HOST
@@ -160,6 +162,8 @@ def test_case_when_its_device_is_isolated_then_it_is_refused_until_that_is_relea
     world.tick()
     world.yes(world.question())
     world.ticks(4, 60)
+    assert "isolated within the hour, which the budget counts" in erase(world, case_id).text
+    world.ticks(2, 3600)
     assert erase(world, case_id).code == 0
     assert world.isolation() is None
     assert found_in(world.config.state_dir) == set()
@@ -273,3 +277,43 @@ def test_copies_beside_the_journal_are_named(world: World) -> None:
     assert said.data["copies"] == [copy.name]
     assert f"Not touched: {copy.name}, backups, the ticket {said.data['ticket']}" in said.text
     assert copy.exists(), "a person removes it"
+
+
+def test_erase_before_a_day_takes_also_what_was_said_of_a_case_after_it(world: World) -> None:
+    case_id = refuse(world)
+    with world.journal.read() as tx:
+        run_end = max(run.ended_at for run in runs.of_case(tx, case_id) if run.ended_at)
+    with world.journal.write() as tx:
+        tx.entry("told_later", {"case": case_id}, {"what": "Zq7kX9wJ"})
+    world.clock.advance(86400)
+    said = erase_before(world.journal, run_end + timedelta(seconds=1), "auditor", WHY)
+    assert said.code == 0, said.text
+    assert "Zq7kX9wJ" not in found_in(world.config.state_dir)
+
+
+@pytest.mark.parametrize("day", ["0206-01-31", "1999-12-31", "2026-02-30"])
+def test_erase_when_the_day_is_a_slip_of_the_pen_then_refused(world: World, day: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command(world, "erase", "--before", day, "--reason", WHY)
+    assert ended.value.code == 2
+
+
+def test_erase_before_a_year_of_three_digits_takes_nothing_and_ends(world: World) -> None:
+    refuse(world)
+    with world.journal.write() as tx:
+        taken = retention.erase(tx, datetime(206, 1, 31, tzinfo=UTC))
+    assert (taken.cases, taken.payloads) == (0, 0)
+
+
+def test_release_when_the_first_holder_was_erased_then_it_is_asked_under_the_next(
+    world: World,
+) -> None:
+    world.yes(world.question())
+    world.ticks(4, 60)
+    row = world.isolation()
+    assert row is not None
+    with world.journal.write() as tx:
+        stale = msgspec.structs.replace(row, holders=("case-erased", *row.holders))
+        assert case_for(tx, stale) == row.holders[0]
+        nobody = msgspec.structs.replace(row, holders=("case-erased",))
+        assert case_for(tx, nobody) not in nobody.holders

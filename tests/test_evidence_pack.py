@@ -231,3 +231,16 @@ def test_export_when_the_chain_is_broken_then_the_pack_says_so(
     assert export(world, pack) == 1
     assert "written, but the journal is not whole: entry 3 was changed" in capsys.readouterr().err
     assert json.loads(files_of(pack)["proof.json"])["faults"] == ["entry 3 was changed"]
+
+
+def test_export_when_it_would_write_over_what_is_no_pack_then_refused_in_one_sentence(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "link.zip").symlink_to(tmp_path / "elsewhere.zip")
+    journal = world.config.state_dir / "journal.db"
+    before = journal.stat().st_ino
+    for out in (tmp_path, tmp_path / "link.zip", journal, Path("/")):
+        assert export(world, out, "--force") == 2
+        said = capsys.readouterr().err
+        assert "is a folder, a link, or lies in the journal's own folder" in said
+    assert journal.stat().st_ino == before

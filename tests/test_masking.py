@@ -96,6 +96,20 @@ def test_plain_data_is_masked_through_and_through() -> None:
     assert mask_all(data) == {"a": ["/password:***", 1, None], "b": {"c": ["-password ***"]}}
 
 
+@pytest.mark.parametrize(
+    "name", ["password", "Passwd", "api_key", "user_password", "Authorization", "auth.token"]
+)
+def test_field_of_its_own_when_its_name_says_secret_then_masked(name: str) -> None:
+    assert mask_all({"raw": {name: "hunter2", "other": "plain"}}) == {
+        "raw": {name: "***", "other": "plain"}
+    }
+
+
+@pytest.mark.parametrize("name", ["passed", "compass", "tokens", "TokenElevationType", "secretary"])
+def test_field_of_its_own_when_its_name_only_resembles_then_as_it_is(name: str) -> None:
+    assert mask_all({name: "seen"}) == {name: "seen"}
+
+
 PIECES = st.sampled_from(
     [
         *("/password:", "-password ", "net user ", "net use \\\\a ", "-u a:", "-U a%", "://u:p@h"),

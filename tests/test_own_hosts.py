@@ -15,7 +15,7 @@ from runner.own_hosts import own_host, own_hosts
 from tests.world import World, running_world
 from tests.world_settings import HOST
 
-OWN = ("192.0.2.7", "runner-1", "splunk.corp.example.test")
+OWN = ("192.0.2.7", "2001:db8::7", "runner-1", "splunk.corp.example.test")
 
 
 def device(hostname: str, domain: str | None, *addresses: str) -> Device:
@@ -37,6 +37,7 @@ def device(hostname: str, domain: str | None, *addresses: str) -> Device:
         (device("SPLUNK", None), "splunk.corp.example.test"),
         (device("SPLUNK", "other.example.test"), None),
         (device("SPLUNK2", "corp.example.test"), None),
+        (device("OTHER", None, "2001:DB8:0::7"), "2001:db8::7"),
         (device("Runner-1", "corp.example.test"), "runner-1"),
         (device("WS-1", None, "198.51.100.1", "192.0.2.7"), "192.0.2.7"),
         (device("WS-1", "corp.example.test", "192.0.2.70"), None),

@@ -48,6 +48,13 @@ def requested_since(tx: Tx, since: datetime) -> int:
     return int(row[0])
 
 
+def is_counted(tx: Tx, subject: str) -> bool:
+    """Was its isolation requested within the hour, so that the budget counts it?"""
+    hour_ago = (tx.clock.now() - timedelta(hours=1)).timestamp()
+    row = tx.one("select 1 from ledger where subject = ? and requested_at > ?", subject, hour_ago)
+    return row is not None
+
+
 def standing(tx: Tx) -> list[LedgerRow]:
     """Devices that are, or may be, cut off through us."""
     return [row for row in every(tx) if row.state in STANDING]

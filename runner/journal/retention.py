@@ -41,17 +41,18 @@ class Erasure(Struct, frozen=True, kw_only=True):
     entries: tuple[int, ...]
 
 
-def erase(tx: Tx, before: datetime) -> Erased:
+def erase(tx: Tx, before: datetime, *, is_whole: bool = False) -> Erased:
     """Take a bounded part of what is older. Repeat: the next part; in the end nothing, and then no
-    entry is written."""
+    entry is written. `is_whole`: of the cases also what was said after that time, as of a ticket's
+    last comment; without it, that goes when it is older itself."""
     _overwrite(tx)
     found = _finished(tx, before)
+    late = [seq for case_id in found if is_whole for seq in entries.of_case(tx, case_id)]
     for case_id in found:
         _erase_case(tx, case_id)
     _erase_released(tx, before)
-    erased = Erased(
-        cases=len(found), payloads=_erase_payloads(tx, before), polls=_erase_polls(tx, before)
-    )
+    payloads = _erase_payloads(tx, before) + len(_erase_said(tx, late))
+    erased = Erased(cases=len(found), payloads=payloads, polls=_erase_polls(tx, before))
     if erased.cases or erased.payloads:
         refs = {"payloads": str(erased.payloads)}
         tx.entry("erased", refs, {"cases": found, "payloads": erased.payloads, "before": before})
@@ -67,7 +68,7 @@ def erase_case(tx: Tx, case_id: str, reason: str) -> int | None:
     its_own = entries.of_case(tx, case_id)
     _erase_case(tx, case_id)
     _erase_released(tx, tx.clock.now())
-    taken = [row[0] for row in tx.all(_PAYLOADS_OF, msgspec.json.encode(its_own).decode())]
+    taken = _erase_said(tx, its_own)
     refs = {"case": case_id, "payloads": str(len(taken))}
     tx.entry("case_erased", refs, {"reason": reason, "entries": taken})
     return len(taken)
@@ -81,6 +82,11 @@ delete from payload where seq in (select value from json_each(?)) and not exists
 returning seq
 """
 """But for what tells of a device that another case held as well."""
+
+
+def _erase_said(tx: Tx, seqs: list[int]) -> list[int]:
+    """What these entries said; the numbers of those that said something."""
+    return [row[0] for row in tx.all(_PAYLOADS_OF, msgspec.json.encode(seqs).decode())]
 
 
 def erasure_of(tx: Tx, case_id: str) -> Erasure | None:
@@ -116,7 +122,8 @@ and not exists (
                and (a.closed = 0 or a.due_at is not null))))
 and not exists (
   select 1 from ledger l, json_each(l.body, '$.holders') h
-  where h.value = c.id and l.state not in ('none', 'released', 'failed'))
+  where h.value = c.id and (l.state not in ('none', 'released', 'failed')
+    or coalesce(l.requested_at, 0) > :hour_ago))
 order by c.last_at limit :most
 """
 
@@ -127,6 +134,8 @@ def _finished(tx: Tx, before: datetime, case_id: str | None = None) -> list[str]
     values = {
         "before": before.timestamp(),
         "before_text": _text(before),
+        # The budget of an hour counts these rows.
+        "hour_ago": (tx.clock.now() - timedelta(hours=1)).timestamp(),
         "most": MOST_CASES,
         "case_id": case_id,
     }
@@ -135,7 +144,7 @@ def _finished(tx: Tx, before: datetime, case_id: str | None = None) -> list[str]
 
 def _text(at: datetime) -> str:
     """As records and entries hold a time, as far as the second: texts that sort as the times do."""
-    return at.strftime("%Y-%m-%dT%H:%M:%S")
+    return at.isoformat()[:19]
 
 
 def _erase_case(tx: Tx, case_id: str) -> None:

@@ -297,6 +297,15 @@ class Journal:
             return f"the journal lacks entry {seq}, which was there: it was lost or restored"
         return None
 
+    def no_head_noted(self) -> str | None:
+        """A sentence when a runner was at work here and no head is noted: nothing would tell of a
+        tail that was cut off. Errors: none; a damaged file is `lost_since_head`'s."""
+        with self.read() as tx:
+            was_owned = tx.meta("epoch") not in (None, "0")
+        if not was_owned or (self.state_dir / "head").exists():
+            return None
+        return "no head is noted beside the journal: entries cut off at its end would not show"
+
 
 def instant(epoch_s: float | None) -> datetime | None:
     """Epoch seconds as an aware UTC time."""
