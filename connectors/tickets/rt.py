@@ -147,10 +147,10 @@ class Rt(RtProduct, Connector):
     def find_comment(self, ticket: TicketRef, key: str) -> bool:
         """Reads the ticket's transactions. Errors: `NotFound`, `AuthFailed` as for the ticket."""
         marker = comment_marker(key)
-        types: set[object] = set()
+        types: set[str] = set()
         params: dict[str, str | int] = {"fields": "Type,Data"}
         for entry in self._session.pages(_ticket_path(ticket, "history"), params):
-            types.add(entry.get("Type"))
+            types.add(str(entry.get("Type")))
             if entry.get("Type") == "Comment" and is_marked(entry.get("Data"), marker):
                 return True
         if "Create" not in types:
