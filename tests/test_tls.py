@@ -5,11 +5,11 @@ The certificates are made anew for each run by the openssl command; they open no
 
 from __future__ import annotations
 
+import re
 import shutil
 import socket
 import ssl
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,7 +21,7 @@ from connectors.errors import Unavailable
 from connectors.http import HttpClient, HttpSettings, Repeat, Runtime
 from runner.checks import check
 from tests.fake_clock import FakeClock
-from tests.test_http_wire import OK, carry, read_head, serving, tunnelling
+from tests.test_http_wire import OK, read_head, serving, tunnelling
 from tests.world import running_world
 
 PAST = ["-startdate", "20200101000000Z", "-enddate", "20200201000000Z"]
@@ -103,6 +103,17 @@ def contexts(authority: Authority) -> dict[str, ssl.SSLContext]:
     }
 
 
+def read_request(connection: socket.socket) -> bytes:
+    """A request whole: its head, and as much after it as Content-Length says."""
+    request = read_head(connection)
+    head = request.partition(b"\r\n\r\n")[0]
+    length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+    wanted = len(head) + 4 + int(length[1]) if length else len(request)
+    while len(request) < wanted and (part := connection.recv(65536)):
+        request += part
+    return request
+
+
 class Seen:
     """What reached the server behind TLS."""
 
@@ -123,12 +134,11 @@ def tls_server(context: ssl.SSLContext, onward: int | None = None) -> Iterator[t
                 seen.requests.append(read_head(secured))
                 secured.sendall(OK)
                 return
-            with socket.create_connection(("127.0.0.1", onward), timeout=5) as far:
-                secured.settimeout(5)
-                head = read_head(secured)
-                seen.requests.append(head)
-                far.sendall(head.replace(b"Connection: keep-alive", b"Connection: close"))
-                threading.Thread(target=carry, args=(secured, far), daemon=True).start()
+            # One thread: a TLS connection cannot be read and written by two at a time.
+            with socket.create_connection(("127.0.0.1", onward)) as far:
+                request = read_request(secured)
+                seen.requests.append(request)
+                far.sendall(request.replace(b"Connection: keep-alive", b"Connection: close"))
                 while part := far.recv(65536):
                     secured.sendall(part)
 
