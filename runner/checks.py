@@ -8,13 +8,14 @@ from pathlib import Path
 
 from connectors.errors import ConnectorError
 from connectors.model import CheckResult, SavedSearch
-from runner import arming
+from runner import arming, isolations
 from runner.alerts import DEFAULT_FIELDS
 from runner.bundle import neighbours
 from runner.catalogue import CATALOGUE
 from runner.config import Config, Mode, SearchConfig, SearchMode
 from runner.effects import plain
-from runner.journal import Journal
+from runner.journal import Journal, ledger
+from runner.journal.records import LedgerState
 from runner.lint import lint_text
 from runner.loading import load_bundle, missing_input
 from runner.own_hosts import own_hosts
@@ -44,6 +45,7 @@ def check(service: Service) -> Result:
     found += _protection(service)
     found += _own_hosts(config)
     found += _suppressions(config, service.clock.now().date())
+    found += _ledger(service.journal)
     found += _standing(service.journal, config)
     lines = [f"{'ok  ' if one.ok else 'BAD '} {one.what}" + _mend(one) for one in found]
     is_good = all(one.ok for one in found)
@@ -156,6 +158,21 @@ def _suppressions(config: Config, today: date) -> list[CheckResult]:
     if not (said := ended(config, known, today)):
         return [CheckResult(what=f"suppressions: {len(known.entries)}", ok=True)]
     return [CheckResult(what="suppressions", ok=False, mend=text) for text in said]
+
+
+def _ledger(journal: Journal) -> list[CheckResult]:
+    """Each isolation that wants a person. What somebody else contained is named, and not bad."""
+    with journal.read() as tx:
+        now = tx.clock.now()
+        rows = [row for row in ledger.every(tx) if isolations.is_open(row, now)]
+    found = [CheckResult(what=f"ledger: {len(rows)} isolation(s)", ok=True)]
+    for row in rows:
+        if row.state is LedgerState.FOREIGN:
+            found.append(CheckResult(what=f"ledger: {isolations.status_line(row, now)}", ok=True))
+        elif isolations.needs_person(row, now):
+            what, mend = f"isolation of {row.device.hostname}", isolations.status_line(row, now)
+            found.append(CheckResult(what=what, ok=False, mend=mend))
+    return found
 
 
 def _standing(journal: Journal, config: Config) -> list[CheckResult]:

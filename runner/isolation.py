@@ -121,7 +121,14 @@ def _begin_lease(tx: Tx, request: Request) -> None:
 def leased(row: LedgerRow, hours: float | None, now: datetime) -> LedgerRow:
     """The row with a lease that begins now; `hours` None: it stands until somebody releases it."""
     until = None if hours is None else now + timedelta(hours=hours)
-    return msgspec.structs.replace(row, lease_h=hours, lease_until=until, lease_told=False)
+    return msgspec.structs.replace(
+        row,
+        lease_h=hours,
+        lease_until=until,
+        lease_told=False,
+        lease_ended_at=None,
+        renewed_by=None,
+    )
 
 
 def _longer(row: LedgerRow, hours: float | None, now: datetime) -> LedgerRow:

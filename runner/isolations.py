@@ -47,27 +47,31 @@ def adopt(tx: Tx, row: LedgerRow, actor: str, reason: str) -> LedgerRow:
 
 def show_isolations(journal: Journal, *, is_all: bool) -> Result:
     """Each isolation with state, holders, lease and drift. Exit code 1 when one needs a person:
-    unknown, drifted, or made by somebody else."""
+    unknown, drifted, overdue, or made by somebody else."""
     with journal.read() as tx:
         now = tx.clock.now()
         rows = sorted(ledger.every(tx), key=lambda row: row.device.hostname.lower())
-    shown = [row for row in rows if is_all or _is_open(row, now)]
-    is_bad = any(_needs_person(row) for row in rows if _is_open(row, now))
-    text = "\n".join(line for row in shown for line in _lines(row)) or "nothing is isolated"
-    return Result(code=1 if is_bad else 0, data=[data_of(row) for row in shown], text=text)
+    shown = [row for row in rows if is_all or is_open(row, now)]
+    is_bad = any(needs_person(row, now) for row in rows if is_open(row, now))
+    text = "\n".join(line for row in shown for line in _lines(row, now)) or "nothing is isolated"
+    data = [data_of(row, now) for row in shown]
+    return Result(code=1 if is_bad else 0, data=data, text=text)
 
 
-def _is_open(row: LedgerRow, now: datetime) -> bool:
+def is_open(row: LedgerRow, now: datetime) -> bool:
+    """Does it last, or was it lifted by somebody else within a day?"""
     if row.state is LedgerState.RELEASED and row.drift is not None:
         return now - row.times.get(row.state, now) < DRIFT_SHOWN
     return row.state in LASTING or row.state is LedgerState.RELEASE_REQUESTED
 
 
-def _needs_person(row: LedgerRow) -> bool:
-    return row.drift is not None or row.state in (LedgerState.UNKNOWN, LedgerState.FOREIGN)
+def needs_person(row: LedgerRow, now: datetime) -> bool:
+    """Unknown, drifted, overdue, or made by somebody else."""
+    in_doubt = row.state in (LedgerState.UNKNOWN, LedgerState.FOREIGN)
+    return in_doubt or row.drift is not None or leases.is_overdue(row, now)
 
 
-def data_of(row: LedgerRow) -> dict[str, Any]:
+def data_of(row: LedgerRow, now: datetime) -> dict[str, Any]:
     """One row, for a program."""
     return {
         "hostname": row.device.hostname,
@@ -79,11 +83,24 @@ def data_of(row: LedgerRow) -> dict[str, Any]:
         "is_ours": row.is_ours,
         "adopted_by": row.adopted_by,
         "lease_until": plain(row.lease_until),
+        "lease_ended_at": plain(row.lease_ended_at),
+        "renewed_by": row.renewed_by,
+        "is_overdue": leases.is_overdue(row, now),
         "drift": row.drift,
     }
 
 
-def _lines(row: LedgerRow) -> list[str]:
+def status_line(row: LedgerRow, now: datetime) -> str:
+    """One isolation in a line: of whom, how it stands, for whom, and until when."""
+    said = f"{row.device.hostname} ({row.device.device_id}): {LEDGER_WORDS[row.state]}"
+    if row.holders:
+        said = f"{said}; for {', '.join(row.holders)}"
+    if row.lease_until is not None:
+        said = f"{said}; {leases.lease_text(row, now)}"
+    return said if row.drift is None or row.state is LedgerState.FOREIGN else f"{said}; {row.drift}"
+
+
+def _lines(row: LedgerRow, now: datetime) -> list[str]:
     since = clock_text(row.times.get(row.state))
     lines = [f"{row.device.hostname} ({row.device.device_id}): {LEDGER_WORDS[row.state]}"]
     lines.append(f"  since {since}; for {', '.join(row.holders) or 'no known case'}")
@@ -93,7 +110,7 @@ def _lines(row: LedgerRow) -> list[str]:
         whose = f"adopted by {row.adopted_by}" if row.adopted_by else "isolated before us"
         lines.append(f"  not known to be ours: {whose}")
     if row.lease_until is not None:
-        lines.append(f"  lease until {clock_text(row.lease_until)}")
+        lines.append(f"  {leases.lease_text(row, now)}")
     if row.drift is not None:
         lines.append(f"  DRIFT: {row.drift}")
     return lines
@@ -126,8 +143,9 @@ def renew(
         if not 0 < hours <= LONGEST_LEASE_H:
             return _refused(f"a lease is at most {LONGEST_LEASE_H} hours")
         row = leases.renew(tx, rows[0], hours, actor, reason)
+        data = data_of(row, tx.clock.now())
     text = f"{row.device.hostname}: leased until {clock_text(row.lease_until)}"
-    return Result(code=0, data=data_of(row), text=text)
+    return Result(code=0, data=data, text=text)
 
 
 def _hours(row: LedgerRow, config: Config, wanted: timedelta | None) -> float | None:

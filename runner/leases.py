@@ -6,12 +6,14 @@ and is asked about again when as much time has gone once more.
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import msgspec
 
 from runner.isolation import leased
 from runner.journal import Tx, approvals, cases, ledger
 from runner.journal.ledger import look_again, reminder_at
-from runner.journal.records import LedgerRow, LedgerState
+from runner.journal.records import STANDING, LedgerRow, LedgerState
 from runner.releasing import ask_release, asking, case_for
 from runner.wording import clock_text
 
@@ -45,7 +47,7 @@ def tend(tx: Tx, subject: str) -> None:
 def _end(tx: Tx, row: LedgerRow) -> None:
     name, ended = row.device.hostname, clock_text(row.lease_until)
     if not (row.is_ours or row.adopted_by):
-        left = msgspec.structs.replace(row, lease_until=None, lease_h=None)
+        left = leased(row, None, tx.clock.now())
         why = f"{name}: the lease ended at {ended}. It is not ours to lift: nobody is asked"
         tell(tx, left, why)
         return
@@ -54,6 +56,8 @@ def _end(tx: Tx, row: LedgerRow) -> None:
         ask_release(tx, row, case_for(tx, row), reason, BY_LEASE, is_whole=True)
     # Without a yes it stands, and people are asked again after the same time.
     again = leased(row, row.lease_h, tx.clock.now())
+    first = row.lease_ended_at or row.lease_until
+    again = msgspec.structs.replace(again, lease_ended_at=first, renewed_by=row.renewed_by)
     tx.entry("lease_ended", {"subject": row.subject}, {"until": row.lease_until})
     tell(
         tx,
@@ -65,7 +69,7 @@ def _end(tx: Tx, row: LedgerRow) -> None:
 
 def renew(tx: Tx, row: LedgerRow, hours: float, actor: str, reason: str) -> LedgerRow:
     """Let a lease begin anew, for so many hours from now. Repeat: from then on."""
-    again = leased(row, hours, tx.clock.now())
+    again = msgspec.structs.replace(leased(row, hours, tx.clock.now()), renewed_by=actor)
     refs = {"subject": row.subject}
     tx.entry("lease_renewed", refs, {"hours": hours, "reason": reason}, actor=actor)
     return tell(
@@ -74,6 +78,22 @@ def renew(tx: Tx, row: LedgerRow, hours: float, actor: str, reason: str) -> Ledg
         f"{row.device.hostname}: its isolation was renewed by {actor} until "
         f"{clock_text(again.lease_until)}: {reason}",
     )
+
+
+def is_overdue(row: LedgerRow, now: datetime) -> bool:
+    """Did its lease end, and nobody renewed it? True also while no runner was there to ask."""
+    if row.lease_until is None or row.state not in STANDING:
+        return False
+    return row.lease_ended_at is not None or now >= row.lease_until
+
+
+def lease_text(row: LedgerRow, now: datetime) -> str:
+    """Until when it is leased, through whom; or that its lease is over. For a row with a lease."""
+    if is_overdue(row, now):
+        ended = clock_text(row.lease_ended_at or row.lease_until)
+        return f"lease OVERDUE since {ended}: release it, or stockade renew {row.device.hostname}"
+    by = "" if row.renewed_by is None else f", renewed by {row.renewed_by}"
+    return f"lease until {clock_text(row.lease_until)}{by}"
 
 
 def tell(tx: Tx, row: LedgerRow, text: str) -> LedgerRow:

@@ -95,13 +95,13 @@ class LedgerWatch:
             log.warning("ledger sweep failed: %s", fault)
             return
         self.trouble.pop(SWEEP, None)
-        with self._journal.write() as tx:
-            ledger.sweep_after(tx, SWEEP_EVERY)
         for device in contained:
             if device.state in CONTAINED:
                 with self._journal.write() as tx:
                     if not _moved_since(tx, device, began_at):
                         foreign(tx, device)
+        with self._journal.write() as tx:
+            ledger.swept(tx, SWEEP_EVERY)
 
 
 def _moved_since(tx: Tx, device: Device, began_at: datetime) -> bool:

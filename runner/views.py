@@ -7,12 +7,12 @@ from typing import Any
 
 from msgspec import Struct
 
-from runner import arming, report, wording
+from runner import arming, isolations, report, wording
 from runner.config import Config
 from runner.effects import plain
 from runner.erasing import absence
 from runner.journal import Journal, Tx, approvals, cases, ledger, polls, runs
-from runner.journal.records import Approval, ApprovalState, Case
+from runner.journal.records import STANDING, Approval, ApprovalState, Case, LedgerState
 from runner.result import Result
 from runner.service import needs_of
 from runner.terminal import text_of
@@ -105,7 +105,7 @@ def show_status(journal: Journal, config: Config, max_age: timedelta | None) -> 
         age = timedelta(minutes=5) if max_age is None else max_age
         searches = [_health(tx, config, name, age) for name in config.searches]
         waiting = [a for a in approvals.unclosed(tx) if _is_waiting(a)]
-        isolated = ledger.standing(tx)
+        isolated = _isolated(tx)
         counts = runs.count_by_status(tx)
         suppressions = _suppressions(config, tx.clock.now().date())
     blind = [f"{health.search}: {health.blind}" for health in searches if health.blind]
@@ -118,16 +118,40 @@ def show_status(journal: Journal, config: Config, max_age: timedelta | None) -> 
         "searches": plain(searches),
         "blind": blind,
         "questions": [_question(approval) for approval in waiting],
-        "isolated": [
-            {"hostname": row.device.hostname, "device_id": row.device.device_id, "state": row.state}
-            for row in isolated
-        ],
+        **isolated.data,
         "runs": counts,
         "suppressions": suppressions,
         "needs": needs,
     }
     is_bad = max_age is not None and bool(blind)
-    return Result(code=1 if is_bad else 0, data=plain(data), text=_status_text(data, searches))
+    text = _status_text(data, searches, isolated.lines)
+    return Result(code=1 if is_bad else 0, data=plain(data), text=text)
+
+
+class _Isolated(Struct, frozen=True, kw_only=True):
+    """What the ledger knows of: for a program, and as lines."""
+
+    data: dict[str, Any]
+    lines: list[str]
+
+
+def _isolated(tx: Tx) -> _Isolated:
+    """What is isolated through us, and where the EDR says that somebody else had a hand in it."""
+    now = tx.clock.now()
+    known = sorted(ledger.every(tx), key=lambda row: row.device.hostname.lower())
+    rows = [row for row in known if isolations.is_open(row, now)]
+    standing = (*STANDING, LedgerState.RELEASE_REQUESTED)
+    chosen = {
+        "isolated": [row for row in rows if row.state in standing],
+        "contained_by_others": [row for row in rows if row.state is LedgerState.FOREIGN],
+        "lifted_by_others": [row for row in rows if row.state is LedgerState.RELEASED],
+    }
+    compared_at = ledger.swept_at(tx)
+    lines = [f"isolation {isolations.status_line(row, now)}" for row in rows]
+    if known:
+        lines.append(f"isolations compared with the EDR's list: {wording.clock_text(compared_at)}")
+    data = {name: [isolations.data_of(row, now) for row in some] for name, some in chosen.items()}
+    return _Isolated(data={**data, "compared_with_edr_at": compared_at}, lines=lines)
 
 
 def _suppressions(config: Config, today: date) -> list[str]:
@@ -155,7 +179,7 @@ def _question(approval: Approval) -> dict[str, Any]:
     }
 
 
-def _status_text(data: dict[str, Any], searches: list[SearchHealth]) -> str:
+def _status_text(data: dict[str, Any], searches: list[SearchHealth], isolated: list[str]) -> str:
     lines = [f"mode {data['mode']}" + (f" ({'; '.join(data['why'])})" if data["why"] else "")]
     if data["paused"] is not None:
         lines.append(f"PAUSED: {data['paused']}")
@@ -170,8 +194,7 @@ def _status_text(data: dict[str, Any], searches: list[SearchHealth]) -> str:
         devices = ", ".join(question["devices"]) or question["asks"]
         until = wording.clock_text(question["expires_at"])
         lines.append(f"question {question['code']} {question['state']}: {devices} until {until}")
-    for row in data["isolated"]:
-        lines.append(f"isolated {row['hostname']} ({row['device_id']}): {row['state']}")
+    lines += isolated
     lines += [f"A PERSON IS NEEDED: {need}" for need in data["needs"]]
     lines += [f"suppressions: {said}" for said in data["suppressions"]]
     counts = ", ".join(f"{count} {status}" for status, count in sorted(data["runs"].items()))

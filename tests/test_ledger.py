@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from runner import views
+from runner.checks import check
 from runner.isolations import renew, show_isolations
 from runner.journal.records import ApprovalState, LedgerState
 from runner.ledger_rebuild import compare, rebuild
+from runner.result import Result
 from runner.undo import undo
+from runner.wording import clock_text
 from tests.world import World, running_world
 from tests.world_settings import HOST, RESPONDER_B
 
@@ -123,3 +127,87 @@ def test_release_when_the_device_has_not_carried_it_out_yet_then_it_can_be_taken
     world.yes(world.question(), RESPONDER_B)
     world.tick(linger_s=200)
     assert world.lifts() == [HOST]
+
+
+def status(world: World) -> Result:
+    return views.show_status(world.journal, world.config, None)
+
+
+def ledger_lines(world: World) -> list[str]:
+    """What `check` says of isolations."""
+    lines = check(world.service).text.splitlines()
+    return [line for line in lines if "ledger" in line or "isolation of" in line]
+
+
+def test_status_when_a_lease_runs_then_until_when_for_whom_and_who_renewed(world: World) -> None:
+    isolate(world)
+    case = world.case().id
+    (line,) = [one for one in status(world).text.splitlines() if one.startswith("isolation ")]
+    assert f"confirmed by the EDR's record; for {case}; lease until" in line
+    assert "renewed" not in line
+    renew(world.journal, world.config, HOST, "still looked at", "operator", None)
+    (row,) = status(world).data["isolated"]
+    assert (row["renewed_by"], row["is_overdue"], row["holders"]) == ("operator", False, [case])
+    assert "renewed by operator" in status(world).text
+
+
+def test_status_when_a_lease_ended_unrenewed_then_overdue_until_renewed(world: World) -> None:
+    isolate(world)
+    row = world.isolation()
+    assert row is not None
+    assert row.lease_until is not None
+    ended = f"lease OVERDUE since {clock_text(row.lease_until)}"
+    world.clock.advance(4 * 3600)
+    assert ended in status(world).text, "no runner was there to ask"
+    world.ticks(2, every_s=5 * 3600)
+    assert ended in status(world).text, "it keeps the day of its first end"
+    assert ended in show_isolations(world.journal, is_all=False).text
+    assert show_isolations(world.journal, is_all=False).code == 1
+    assert any(line.startswith("BAD ") and ended in line for line in ledger_lines(world))
+    renew(world.journal, world.config, HOST, "still looked at", "operator", None)
+    assert "OVERDUE" not in status(world).text
+    assert show_isolations(world.journal, is_all=False).code == 0
+    assert ledger_lines(world) == ["ok   ledger: 1 isolation(s)"]
+
+
+def test_status_when_somebody_else_contained_a_device_then_named_and_when_it_was_seen(
+    world: World,
+) -> None:
+    isolate(world)
+    world.falcon.set_device("LAPTOP9-SYNTHETIC", status="contained")
+    world.ticks(1, every_s=1000)
+    (row,) = status(world).data["contained_by_others"]
+    assert (row["hostname"], row["is_ours"]) == ("LAPTOP9-SYNTHETIC", False)
+    assert "contained by somebody else, not through this runner" in status(world).text
+    assert any(
+        line.startswith("ok ") and "LAPTOP9-SYNTHETIC" in line for line in ledger_lines(world)
+    )
+    seen = status(world).data["compared_with_edr_at"]
+    world.falcon.misbehave(path="/devices/queries/*", status=503, body="{}", times=None)
+    world.ticks(1, every_s=1000)
+    assert status(world).data["compared_with_edr_at"] == seen, "a list that could not be read"
+
+
+def test_status_when_somebody_else_lifted_it_then_said_and_bad_for_a_day(world: World) -> None:
+    isolate(world)
+    world.falcon.set_device(HOST, status="normal")
+    world.ticks(1, every_s=1000)
+    (row,) = status(world).data["lifted_by_others"]
+    assert row["hostname"] == HOST
+    assert status(world).data["isolated"] == []
+    assert any(line.startswith("BAD ") and "NOT contained" in line for line in ledger_lines(world))
+    world.clock.advance(24 * 3600 + 1)
+    assert ledger_lines(world) == ["ok   ledger: 0 isolation(s)"]
+
+
+def test_status_when_the_release_is_not_carried_out_yet_then_still_listed(world: World) -> None:
+    isolate(world)
+    world.falcon.set_device(HOST, offline=True)
+    world.release(HOST)
+    world.tick()
+    world.yes(world.question(), RESPONDER_B)
+    world.yes(world.question())
+    world.tick()
+    (row,) = status(world).data["isolated"]
+    assert row["state"] == "release_requested"
+    assert "still isolated until confirmed" in status(world).text

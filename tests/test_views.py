@@ -94,13 +94,13 @@ def test_status_when_a_host_is_isolated_then_it_is_listed_until_its_release_is_v
 ) -> None:
     world.yes(world.question())
     world.ticks(2, 60)
-    assert f"isolated {HOST} (" in status(world)
+    assert f"isolation {HOST} (" in status(world)
     assert world.release(HOST).code == 0
     world.ticks(1, 60)
-    assert f"isolated {HOST} (" in status(world), "asked for is not released"
+    assert f"isolation {HOST} (" in status(world), "asked for is not released"
     world.yes(world.question())
     world.ticks(3, 60)
-    assert f"isolated {HOST} (" not in status(world)
+    assert f"isolation {HOST} (" not in status(world)
 
 
 def test_status_when_a_run_failed_then_a_person_is_needed_for_a_day(world: World) -> None:

@@ -92,6 +92,18 @@ def sweep_after(tx: Tx, delay: timedelta) -> None:
     tx.set_meta("sweep_due_s", str(tx.now_s() + delay.total_seconds()))
 
 
+def swept(tx: Tx, again: timedelta) -> None:
+    """All of the EDR's contained devices were compared just now; when that is done next."""
+    sweep_after(tx, again)
+    tx.set_meta("swept_s", str(tx.now_s()))
+
+
+def swept_at(tx: Tx) -> datetime | None:
+    """When they were last compared; None: never since this journal began."""
+    at_s = tx.meta("swept_s")
+    return instant(None if at_s is None else float(at_s))
+
+
 def reminder_at(row: LedgerRow) -> datetime | None:
     """When people are reminded of a lease: an hour before its end, or a quarter of a short one."""
     if row.lease_until is None or row.lease_h is None:

@@ -281,6 +281,10 @@ class LedgerRow(Struct, frozen=True, kw_only=True):
     lease_until: datetime | None = None
     lease_told: bool = False
     """People were reminded that this lease ends."""
+    lease_ended_at: datetime | None = None
+    """When a lease ended that nobody had renewed: since then people are asked to release it."""
+    renewed_by: str | None = None
+    """Who let this lease begin anew."""
     times: dict[str, datetime] = {}
     verified_at: datetime | None = None
     drift: str | None = None
