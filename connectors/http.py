@@ -141,6 +141,7 @@ class _Call(Struct, frozen=True):
     repeat: Repeat
     accept: Sequence[int]
     deadline: float
+    wait_s: float = 0
 
 
 def _require_header(value: str | bytes) -> None:
@@ -256,14 +257,16 @@ class HttpClient:
         files: Mapping[str, tuple[str, bytes, str]] | None = None,
         headers: Mapping[str, str] | None = None,
         accept: Sequence[int] = (200,),
+        wait_s: float = 0,
     ) -> Reply:
-        """Send one request and give its reply when the status is one of `accept`.
+        """Send one request and give its reply when the status is one of `accept`. `wait_s`: how
+        long the product was asked to keep it (a long poll), beyond what any call may take.
 
         Repeat: `SAFE` requests are tried up to three times within the call's budget; `ONCE`
         requests again only when the product cannot have taken them (never connected, 429, or 503
         with Retry-After). Errors: as `connectors/errors.py` groups them.
         """
-        deadline = self._clock.monotonic() + CALL_BUDGET_S
+        deadline = self._clock.monotonic() + CALL_BUDGET_S + wait_s
         request = requests.Request(
             method,
             self.base_url + path,
@@ -276,7 +279,7 @@ class HttpClient:
         # What a header carries is redacted too: a product may echo `Basic` and what follows it.
         for value in (auth or {}).values():
             self._hide(value.rpartition(" ")[2])
-        call = _Call(self._prepare(request), repeat, accept, deadline)
+        call = _Call(self._prepare(request), repeat, accept, deadline, wait_s)
         try:
             return self._carry(call)
         except ConnectorError as fault:
@@ -342,7 +345,10 @@ class HttpClient:
             self._mapped(call.repeat),
             self._session.send(
                 call.request,
-                timeout=(min(CONNECT_TIMEOUT_S, left_s), min(READ_TIMEOUT_S, left_s)),
+                timeout=(
+                    min(CONNECT_TIMEOUT_S, left_s),
+                    min(READ_TIMEOUT_S + call.wait_s, left_s),
+                ),
                 allow_redirects=False,
                 stream=True,
                 verify=self._session.verify,

@@ -60,17 +60,20 @@ class Cards:
         self._failures = 0
         self._is_agreed = False
 
-    def advance(self) -> bool:
+    def advance(self, heard: str | None = None) -> bool:
         """One look at each question; the gravest first. One that fails holds up no other. True when
-        the look ended early and is to be gone on with.
+        the look ended early and is to be gone on with. `heard`: only at the one with
+        this message.
 
         The look ends early with a yes, because what was agreed to goes before all else, and after
         two failures in a row, because a chat that is down must not hold up a cut.
         """
         with self._journal.read() as tx:
-            waiting = approvals.unclosed(tx)
+            waiting = [one for one in approvals.unclosed(tx) if heard in (None, _message_id(one))]
             self._is_paused = is_paused(tx) is not None
-        self.trouble = {}
+        looked_at = {one.code for one in waiting}
+        kept = {} if heard is None else self.trouble
+        self.trouble = {code: why for code, why in kept.items() if code not in looked_at}
         self._failures, self._is_agreed = 0, False
         for approval in waiting:
             fault = self._carry(f"card approval={approval.id}", partial(self._serve, approval))
@@ -255,3 +258,7 @@ class Cards:
         )
         self._calls.reply(approval, "decided", decided)
         self._answers.tell_notes(approval)
+
+
+def _message_id(approval: Approval) -> str | None:
+    return None if approval.message is None else approval.message.id

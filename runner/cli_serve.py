@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import signal
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -37,6 +38,8 @@ def serve_command(config: Config, journal: Journal, clock: Clock, log_format: st
     stops: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _frame: stops.append(received))
+    # Told without --verbose, too: whether answers are heard at once is not seen otherwise.
+    logging.getLogger("runner.hearing").setLevel(logging.INFO)
     gc.enable()
     with metrics:
         return serve(service, lambda: bool(stops), _teller(log_format))

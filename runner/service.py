@@ -19,6 +19,7 @@ from connectors.http import HttpClient, HttpSettings, Repeat, Runtime
 from connectors.model import Clock
 from runner import arming
 from runner.config import Config
+from runner.hearing import Hearing
 from runner.journal import Fenced, Journal, JournalError, approvals, cases, ledger, runs
 from runner.journal.records import Run
 from runner.noticing import notice
@@ -36,6 +37,9 @@ LINGER_S = 20.0
 """How long one tick stays for what is due soon; people are not waited for."""
 CARDS_EVERY_S = 3.0
 CARD_READ_S = 1.5
+HEARD_EVERY_S = 1.5
+"""One card that something was heard of, and no more: a crowd that reacts costs no more calls than
+the product allows."""
 POLL_EVERY_S = 60.0
 MOST_SLEEP_S = 1.0
 FAILURE_SHOWN = timedelta(hours=24)
@@ -66,6 +70,8 @@ class Service:
         self.poller = Poller(journal, config, self.roles, self.clock, self.routing.admit)
         self._cards_read_at: float | None = None
         self._cards_every_s = CARDS_EVERY_S
+        self._heard_at: float | None = None
+        self.hearing = Hearing(self.roles, self.clock, _carry)
         self._faults: list[str] = []
         self._reading_cards, self._proving = Lock(), Lock()
         self._may_take: Callable[[], bool] = lambda: True
@@ -113,6 +119,7 @@ class Service:
     def _look_at_cards(self) -> None:
         now = self.clock.monotonic()
         if self._cards_read_at is not None and now - self._cards_read_at < self._cards_every_s:
+            self._look_at_heard(now)
             return
         self._cards_read_at = now
         with self.journal.read() as tx:
@@ -122,6 +129,19 @@ class Service:
         self._cards_every_s = max(CARDS_EVERY_S, waiting * CARD_READ_S)
         is_needed = has_cards or "crew" in vars(self)
         if is_needed and self.crew.cards.advance():
+            self._cards_read_at = None
+
+    def _look_at_heard(self, now: float) -> None:
+        """Look at once at a card that something was just done to."""
+        is_soon = self._heard_at is not None and now - self._heard_at < HEARD_EVERY_S
+        if is_soon or not self.hearing.is_any():
+            return
+        with self.journal.read() as tx:
+            heard = self.hearing.take(approvals.open_messages(tx))
+        if heard is None:
+            return
+        self._heard_at = now
+        if self.crew.cards.advance(heard):
             self._cards_read_at = None
 
     # -- ticks -------------------------------------------------------------------------------------
@@ -144,19 +164,27 @@ class Service:
 
     def serve(self, should_stop: Callable[[], bool], on_tick: Callable[[Tick], None]) -> None:
         """Tick until told to stop; the stop comes between two calls, and nothing is lost by it."""
-        while not should_stop():
-            if not self.journal.own():
-                on_tick(Tick(is_busy=True))
-                self.clock.sleep(MOST_SLEEP_S)
-                continue
-            self._begin_round()
-            until = self.clock.monotonic() + POLL_EVERY_S
-            self._may_take = lambda: not should_stop()
-            while not should_stop() and self.clock.monotonic() < until:
-                if not self._turn():
-                    self.clock.sleep(self._nap_s(until))
-            on_tick(self._end_round())
+        try:
+            while not should_stop():
+                if not self.journal.own():
+                    self.hearing.stop()
+                    on_tick(Tick(is_busy=True))
+                    self.clock.sleep(MOST_SLEEP_S)
+                    continue
+                self.hearing.start()
+                self._serve_round(should_stop)
+                on_tick(self._end_round())
+        finally:
+            self.hearing.stop()
         self.journal.disown()
+
+    def _serve_round(self, should_stop: Callable[[], bool]) -> None:
+        self._begin_round()
+        until = self.clock.monotonic() + POLL_EVERY_S
+        self._may_take = lambda: not should_stop()
+        while not should_stop() and self.clock.monotonic() < until:
+            if not self._turn():
+                self.hearing.nap(self._nap_s(until))
 
     def _begin_round(self) -> None:
         self._faults = notice(self.journal, self.config, self.clock)

@@ -29,6 +29,7 @@ ROOMS: tuple[tuple[int, str], ...] = (
     (1, "connectors/listing.py"),
     (1, "connectors/base.py"),
     (1, "connectors/moving.py"),
+    (1, "connectors/listening.py"),
     (2, "connectors/siem/*"),
     (2, "connectors/edr/*"),
     (2, "connectors/chat/*"),
@@ -55,6 +56,7 @@ ROOMS: tuple[tuple[int, str], ...] = (
     (5, "runner/own_hosts.py"),
     (5, "runner/protected.py"),
     (5, "runner/roles.py"),
+    (6, "runner/hearing.py"),
     (6, "runner/alerts.py"),
     (6, "runner/votes.py"),
     (6, "runner/wording.py"),
@@ -204,12 +206,13 @@ ONLY_PLACES: dict[str, tuple[str, ...]] = {
     "subprocess": ("runner/cli_versions.py", "runner/drill_crew.py"),
     "pkgutil": (),
     "asyncio": (),
-    # The runner's threads are made by the lanes alone; the others hold what must be one thread's at
-    # a time. The drill sets whole runners side by side.
+    # The runner's threads are made by the lanes and by who hears; the others hold what must be one
+    # thread's at a time. The drill sets whole runners side by side.
     "concurrent": ("runner/lanes.py", "runner/drill*.py"),
     "threading": (
         *EDGE,
         "runner/lanes.py",
+        "runner/hearing.py",
         "runner/service.py",
         "runner/containment.py",
         "runner/roles.py",

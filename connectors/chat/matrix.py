@@ -43,9 +43,11 @@ from connectors.chat.matrix_ids import (
     room_of,
     transaction_of,
 )
+from connectors.chat.matrix_listen import listen
 from connectors.chat.matrix_product import ACCOUNT, MatrixProduct
 from connectors.document import Document, Paragraph
 from connectors.errors import ConnectorError, Rejected, Unavailable
+from connectors.listening import Ear
 from connectors.model import (
     Account,
     Card,
@@ -131,6 +133,11 @@ class Matrix(MatrixProduct, Connector):
             return ref_now
 
         return self._shortened(send, card_message(card), minimal_card(card))
+
+    def listen(self, ear: Ear) -> None:
+        """Tell what happens in the room as it happens, over a connection of its own."""
+        calls = MatrixCalls(self.settings, self.credentials["token"], self.runtime)
+        listen(calls, self._room, self._me(), ear, self.runtime.clock)
 
     def read_card(self, ref: MessageRef) -> CardReading:
         """What the card shows now, and each account's reactions without our own.

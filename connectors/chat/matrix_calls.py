@@ -50,6 +50,11 @@ class MatrixCalls:
         """Ask for something; repeated inside when the answer was lost."""
         return self._http.renewing(lambda: self._once("GET", parts, params, None))
 
+    def await_events(self, wait_s: int, **params: str | int) -> JsonObject:
+        """One `sync`, which the server keeps for so long when there is nothing to tell."""
+        asked = {**params, "timeout": wait_s * 1000}
+        return self._http.renewing(lambda: self._once("GET", ("v3", "sync"), asked, None, wait_s))
+
     def write(self, *parts: str, body: JsonObject) -> JsonObject:
         """Change something. Repeat: never inside, once the server may have taken it. The same path,
         which ends in the transaction's id, is taken as the same request; how long a server keeps
@@ -78,6 +83,7 @@ class MatrixCalls:
         parts: tuple[str, ...],
         params: Mapping[str, str | int],
         body: JsonObject | None,
+        wait_s: float = 0,
     ) -> JsonObject:
         reply = self._http.send(
             method,
@@ -88,6 +94,7 @@ class MatrixCalls:
             params=params,
             json=body,
             accept=_ANSWERS,
+            wait_s=wait_s,
         )
         if reply.status != 200:
             refusal = self._refusal(reply)

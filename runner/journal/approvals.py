@@ -77,6 +77,12 @@ def unclosed(tx: Tx) -> list[Approval]:
     return sorted(found, key=lambda approval: (-approval.rank, approval.created_at))
 
 
+def open_messages(tx: Tx) -> set[str]:
+    """The messages whose answers count."""
+    is_open = ApprovalState.OPEN
+    return {one.message.id for one in unclosed(tx) if one.state is is_open and one.message}
+
+
 def has_unclosed(tx: Tx) -> bool:
     return tx.one("select 1 from approval where closed = 0 limit 1") is not None
 

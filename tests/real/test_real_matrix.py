@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from connectors.errors import AuthFailed, NotFound, OutcomeUnknown, Unavailable
 from connectors.http import HttpSettings, Runtime
 from connectors.model import Answer, Card, Choice, Secret
 from runner.journal.records import ApprovalState
+from runner.service import CARDS_EVERY_S
+from tests.acting import Acting, wait_for
 from tests.fake_clock import FakeClock
 from tests.real.synapse_server import SynapseServer, User, running_synapse, what_is_missing
 from tests.world import running_world
@@ -347,15 +349,13 @@ def test_limit_when_synapse_says_429_then_nothing_happened_and_the_wait_is_told(
 # -- a whole case ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("answer", [YES, NO])
-def test_case_when_matrix_is_the_chat_then_a_person_there_decides(
-    site: Site, tmp_path: Path, answer: str
-) -> None:
+def settings_of(site: Site, tmp_path: Path) -> dict[str, Any]:
+    """A configuration's changes under which this room is the chat."""
     secret = tmp_path / "secrets" / "matrix.token"
     secret.parent.mkdir(mode=0o700)
     secret.touch(mode=0o600)
     secret.write_text(site.bot.token)
-    changes = {
+    return {
         "people": {
             "responder-a": {"matrix": site.lead.id},
             "responder-b": {"matrix": site.alice.id},
@@ -371,10 +371,16 @@ def test_case_when_matrix_is_the_chat_then_a_person_there_decides(
         },
         "roles": {"chat": "matrix"},
     }
+
+
+@pytest.mark.parametrize("answer", [YES, NO])
+def test_case_when_matrix_is_the_chat_then_a_person_there_decides(
+    site: Site, tmp_path: Path, answer: str
+) -> None:
     stranger = site.server.user("member")
     site.lead.in_room("POST", site.room, "invite", {"user_id": stranger.id})
     stranger.join(site.room)
-    with running_world(tmp_path, changes) as world:
+    with running_world(tmp_path, settings_of(site, tmp_path)) as world:
         world.arm()
         world.hit()
         world.tick()
@@ -403,3 +409,33 @@ def test_case_when_matrix_is_the_chat_then_a_person_there_decides(
 def said_in_thread(site: Site, event: str) -> list[str]:
     path = f"/_matrix/client/v1/rooms/{site.room}/relations/{event}/m.thread"
     return [found["content"]["body"] for found in site.lead.do("GET", path)["chunk"]]
+
+
+def test_serve_when_somebody_answers_then_it_is_heard_before_the_next_look(
+    site: Site, tmp_path: Path
+) -> None:
+    with running_world(tmp_path, settings_of(site, tmp_path)) as world:
+        world.arm()
+        world.hit()
+        world.tick()
+        question = world.question()
+        acting = Acting(world)
+        due_at: list[datetime] = []
+
+        def answer_after_a_look() -> bool:
+            since_s = world.clock.monotonic() - (world.service._cards_read_at or 0)
+            if not 1.6 <= since_s <= 2.0 or not world.service.hearing.is_listening():
+                return False
+            site.lead.react(site.room, world.message_id(question), YES)
+            wait_for(world.service.hearing.is_any)
+            due_at.append(world.clock.now() + timedelta(seconds=CARDS_EVERY_S - since_s))
+            return True
+
+        acting.then(answer_after_a_look)
+        acting.then(lambda: world.again(question).state is ApprovalState.APPROVED)
+        acting.run()
+        decided = world.again(question)
+        assert decided.decided_by == ("responder-a",)
+        assert decided.decided_at is not None
+        assert decided.decided_at < due_at[0], "the next regular look was still to come"
+        assert world.contains() == [HOST]

@@ -1,0 +1,35 @@
+"""What a chat product can, beyond the role `Chat`, that tells at once when somebody answers.
+
+Not every one does: whoever listens asks first (`isinstance`). What is heard only hastens a look;
+what it amounts to is read from the product and judged as always.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+
+class Ear(Protocol):
+    """Who listens. Called from the listening thread alone."""
+
+    def is_stopped(self) -> bool:
+        """Listening is to end: to be asked between any two calls."""
+        ...
+
+    def listens(self) -> None:
+        """The connection stands: to be said again and again while it does."""
+        ...
+
+    def stirs(self, message_id: str) -> None:
+        """Somebody reacted to this message, or said something in its thread."""
+        ...
+
+
+@runtime_checkable
+class Listens(Protocol):
+    """Hears answers as they are given."""
+
+    def listen(self, ear: Ear) -> None:
+        """Tell the ear until it is stopped. It runs in a thread of its own, and holds its own
+        connections. Errors: as any call's; whoever listens waits, and calls it again."""
+        ...

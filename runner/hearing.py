@@ -1,0 +1,192 @@
+"""Who hears answers in chat while `serve` runs: one thread beside the ticks, and what it has heard.
+
+It decides nothing and reads no answer: what is heard only hastens a look. While nobody listens, or
+the thread is away, the cards are read every few seconds as ever.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from threading import Event, Lock, Thread
+from typing import TYPE_CHECKING
+
+from connectors.errors import ConnectorError, Unavailable
+from connectors.model import Clock
+from runner.roles import Roles
+
+if TYPE_CHECKING:
+    from runner.context import Carry
+
+log = logging.getLogger(__name__)
+
+SLICE_S = 0.1
+"""How long a nap goes on after something was heard, at most."""
+FIRST_PAUSE_S = 1.0
+MOST_PAUSE_S = 60.0
+STEADY_S = 60.0
+"""Who listened for so long begins with the short pause again."""
+MOST_HEARD = 1000
+FAREWELL_S = 1.0
+"""How long the end waits for a call under way; the thread ends with the process at the latest."""
+
+
+class Hearing:
+    """Started by `serve` alone. `start` and `stop` may be repeated."""
+
+    def __init__(self, roles: Roles, clock: Clock, carry: Carry) -> None:
+        self._roles = roles
+        self._clock = clock
+        self._carry = carry
+        self._listener: _Listener | None = None
+        self._heard = Heard()
+
+    def start(self) -> None:
+        """Listen from now on, where chat can be listened to. Repeat: harmless."""
+        if self._listener is None and self._roles.has("chat"):
+            self._listener = _Listener(self._roles, self._clock, self._carry, self._heard)
+            self._listener.start()
+
+    def stop(self) -> None:
+        """End it within about a second. Repeat: harmless."""
+        if self._listener is not None:
+            self._listener.stop()
+            self._listener = None
+
+    def nap(self, seconds: float) -> None:
+        """Sleep, until something is heard at the latest."""
+        if self._listener is None or not self._listener.is_alive():
+            self._clock.sleep(seconds)
+            return
+        until = self._clock.monotonic() + seconds
+        self._clock.sleep(min(seconds, SLICE_S))
+        while not self._heard.is_any() and (left_s := until - self._clock.monotonic()) > 0:
+            self._clock.sleep(min(left_s, SLICE_S))
+
+    def is_listening(self) -> bool:
+        """Does the connection stand?"""
+        return self._listener is not None and self._listener.is_listening()
+
+    def is_any(self) -> bool:
+        return self._heard.is_any()
+
+    def take(self, among: Collection[str]) -> str | None:
+        """The message of these that something happened to first; None for none. What happened to
+        any other message is forgotten."""
+        return self._heard.take(among)
+
+
+class Heard:
+    """What was heard and not taken yet; written by one thread and taken by others."""
+
+    def __init__(self) -> None:
+        self._messages: dict[str, None] = {}
+        self._taking = Lock()
+
+    def note(self, message_id: str) -> None:
+        with self._taking:
+            if len(self._messages) < MOST_HEARD:
+                self._messages[message_id] = None
+
+    def is_any(self) -> bool:
+        return bool(self._messages)
+
+    def take(self, among: Collection[str]) -> str | None:
+        with self._taking:
+            known = [message_id for message_id in self._messages if message_id in among]
+            self._messages = dict.fromkeys(known[1:])
+        return known[0] if known else None
+
+
+class _Listener:
+    """One thread's life, and the ear that the connector talks to."""
+
+    def __init__(self, roles: Roles, clock: Clock, carry: Carry, heard: Heard) -> None:
+        self._roles = roles
+        self._clock = clock
+        self._carry = carry
+        self._heard = heard
+        self._stopping = Event()
+        self._thread = Thread(target=self._run, name="listening", daemon=True)
+        self._since: float | None = None
+        self._is_told: bool | None = None
+        """Was it last said that it listens, or that it does not?"""
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._thread.join(FAREWELL_S)
+
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def is_listening(self) -> bool:
+        return self._since is not None and self.is_alive()
+
+    # -- the ear -----------------------------------------------------------------------------------
+
+    def is_stopped(self) -> bool:
+        return self._stopping.is_set()
+
+    def listens(self) -> None:
+        now = self._clock.monotonic()
+        if self._since is None:
+            self._since = now
+        if self._is_told is None or (not self._is_told and now - self._since >= STEADY_S):
+            log.info(
+                "answers in chat are heard at once%s", "" if self._is_told is None else " again"
+            )
+            self._is_told = True
+
+    def stirs(self, message_id: str) -> None:
+        self._heard.note(message_id)
+
+    # -- the thread --------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        pause_s = FIRST_PAUSE_S
+        while not self.is_stopped():
+            lost = self._listen()
+            if lost is None:
+                return
+            if self._since is not None and self._clock.monotonic() - self._since >= STEADY_S:
+                pause_s = FIRST_PAUSE_S
+            self._since = None
+            self._tell(lost)
+            told_s = lost.retry_after_s if isinstance(lost, Unavailable) else None
+            self._pause(max(pause_s, told_s or 0))
+            pause_s = min(pause_s * 2, MOST_PAUSE_S)
+
+    def _listen(self) -> ConnectorError | None:
+        """None when there is nothing to listen to, or it is over."""
+        # Imported here: cron listens to nothing.
+        from connectors.listening import Listens
+
+        faults: list[ConnectorError] = []
+
+        def work() -> None:
+            try:
+                chat = self._roles.chat
+                if isinstance(chat, Listens):
+                    chat.listen(self)
+            except ConnectorError as fault:
+                faults.append(fault)
+
+        broken = self._carry("listening to chat", work)
+        if broken is not None:
+            return Unavailable("chat", broken)
+        return faults[0] if faults else None
+
+    def _tell(self, lost: ConnectorError) -> None:
+        """Once, however often it is tried: a line a minute would be read by nobody."""
+        if self._is_told is not False and not self.is_stopped():
+            text = "answers in chat are not heard at once, but read every few seconds: %s"
+            log.warning(text, lost)
+            self._is_told = False
+
+    def _pause(self, seconds: float) -> None:
+        until = self._clock.monotonic() + seconds
+        while not self.is_stopped() and (left_s := until - self._clock.monotonic()) > 0:
+            self._clock.sleep(min(left_s, SLICE_S * 5))
