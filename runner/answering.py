@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import Struct
 
+from connectors.base import Effect
 from connectors.document import visible
 from runner.approvals import affected_users
 from runner.card_text import question_text
@@ -70,8 +71,8 @@ def give_answer(journal: Journal, plan: Plan, login: str) -> Result:
     """Note the answer. Repeat: it is noted once."""
     with journal.write() as tx:
         current = approvals.read(tx, plan.approval.id)
-        if not _is_open(current):
-            return refusal(f"question {current.code} is {current.state} by now")
+        if not _takes(current, plan.asked):
+            return refusal(_too_late(current))
         choice = plan.asked.choice.emoji
         said = LocalAnswer(person=plan.person, login=login, choice=choice, at=tx.clock.now())
         if not any((one.login, one.choice) == (login, choice) for one in current.local):
@@ -80,10 +81,11 @@ def give_answer(journal: Journal, plan: Plan, login: str) -> Result:
             approvals.add_note(tx, current.id, plan.announcement(login))
             refs = {"case": current.case_id, "approval": current.id}
             tx.entry("answered_here", refs, said)
-    text = (
-        f"noted: {plan.person} answers «{plan.asked.choice.label}» to question {current.code};"
-        " the runner judges it at its next look"
-    )
+    when = "the runner judges it at its next look"
+    if not _is_open(current):
+        when = "people had agreed, and it stops what is not sent yet; what was, stockade show says"
+    answered = f"{plan.person} answers «{plan.asked.choice.label}» to question {current.code}"
+    text = f"noted: {answered}; {when}"
     return Result(code=0, data=plain(said), text=text)
 
 
@@ -95,12 +97,35 @@ def _is_open(approval: Approval) -> bool:
     return approval.state in (ApprovalState.POSTING, ApprovalState.OPEN)
 
 
+def _takes(approval: Approval, asked: AskedChoice) -> bool:
+    """A no counts as long as something that people agreed to is still to be sent."""
+    return _is_open(approval) or (asked.role in NO_ROLES and _is_unsent(approval))
+
+
+def _is_unsent(approval: Approval) -> bool:
+    is_agreed = approval.state is ApprovalState.APPROVED and bool(approval.items)
+    return is_agreed and approval.due_at is not None
+
+
+def _too_late(approval: Approval) -> str:
+    """Why a decided question takes this answer no more, and what can be done instead."""
+    text = f"question {approval.code} is {approval.state} by now"
+    if approval.state is not ApprovalState.APPROVED or approval.effect is not Effect.CONTAIN:
+        return text
+    host = approval.items[0].device.hostname if len(approval.items) == 1 else "HOST"
+    return f"{text}, and too late to be stopped: stockade release {host} --reason …"
+
+
 def _plan(tx: Tx, config: Config, code: str, word: str, which: str | None, login: str) -> Plan:
     if not config.approvals.cli:
         raise Refused("approvals.cli is off: questions are answered in chat only")
-    waiting = [one for one in approvals.unclosed(tx) if _is_open(one)]
+    unclosed = approvals.unclosed(tx)
+    waiting = [one for one in unclosed if _is_open(one) or (word == "deny" and _is_unsent(one))]
     approval = next((one for one in waiting if one.code == code.upper()), None)
     if approval is None:
+        decided = approvals.with_code(tx, code.upper())
+        if word == "deny" and decided is not None and not _is_open(decided):
+            raise Refused(_too_late(decided))
         codes = ", ".join(one.code for one in waiting) or "none"
         raise Refused(f"no open question has the code {code}; open are: {codes}")
     if approval.expires_at is None:

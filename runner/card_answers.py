@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import msgspec
 
-from connectors.model import Account, CardReading, Clock
+from connectors.model import Account, Answer, CardReading, Clock
 from runner import card_text
 from runner.approvals import affected_users, settle
 from runner.card_calls import CardCalls
@@ -47,7 +47,7 @@ class CardAnswers:
 
     def count(self, approval: Approval, reading: CardReading) -> bool:
         """Judge what one reading of the card shows. True for a yes."""
-        electorate = self._electorate(approval, reading)
+        electorate = self.electorate(approval, reading.answers)
         votes = votes_of(approval, reading.answers, electorate, self._clock.now())
         decided = self._decide(approval, votes)
         self._answer(approval, votes)
@@ -64,7 +64,7 @@ class CardAnswers:
             approval = approvals.read(tx, approval_id)
         if not approval.local or approval.state not in (ApprovalState.POSTING, ApprovalState.OPEN):
             return False
-        electorate = self._electorate(approval, None)
+        electorate = self.electorate(approval, ())
         in_chat = [vote for vote in approval.votes if not vote.account.startswith(LOGIN)]
         shown = [electorate.kept(vote) for vote in in_chat]
         votes = (*shown, *votes_given_here(approval, electorate))
@@ -99,14 +99,14 @@ class CardAnswers:
         after_s = escalates_after_s(self._config.approvals, approval)
         return card_text.who_may_answer(approval, self.voters(approval), after_s)
 
-    def _electorate(self, approval: Approval, reading: CardReading | None) -> Electorate:
+    def electorate(self, approval: Approval, answers: Sequence[Answer]) -> Electorate:
         """Look up, live, each account that answered and could be an approver's."""
         with self._journal.read() as tx:
             affected = affected_users(tx, approval)
         people = self._config.people
         known = {person.account for person in people.values()}
         accounts: dict[str, Account | None] = {}
-        for answer in () if reading is None else reading.answers:
+        for answer in answers:
             if answer.account in known and answer.account not in accounts:
                 accounts[answer.account] = self._calls.account(answer.account)
         return Electorate(

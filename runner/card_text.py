@@ -24,7 +24,15 @@ from runner.anchors import latest, of_decision
 from runner.choices import is_general, is_pick
 from runner.electing import Voters
 from runner.journal import Tx, cases, ledger
-from runner.journal.records import Approval, ApprovalState, AskedChoice, Case, ChoiceRole, LedgerRow
+from runner.journal.records import (
+    Approval,
+    ApprovalItem,
+    ApprovalState,
+    AskedChoice,
+    Case,
+    ChoiceRole,
+    LedgerRow,
+)
 from runner.masking import mask_secrets
 from runner.wording import (
     LEDGER_WORDS,
@@ -237,11 +245,16 @@ def decision_sentence(approval: Approval) -> str:
 
 
 def _decided(approval: Approval) -> str:
-    names = ", ".join(
-        item.device.hostname
+    meant = [
+        item
         for item in approval.items
         if not approval.chosen or item.device.device_id in approval.chosen
-    )
+    ]
+    if approval.state is ApprovalState.APPROVED:
+        stopped = [item for item in meant if item.vetoed_by is not None]
+        if stopped:
+            return _agreed_and_stopped(approval, meant, stopped)
+    names = ", ".join(item.device.hostname for item in meant)
     verb = VERB[approval.effect]
     at = clock_text(approval.decided_at)
     by = ", ".join(approval.decided_by)
@@ -255,6 +268,18 @@ def _decided(approval: Approval) -> str:
         case ApprovalState.VOID:
             return f"VOID at {at}: {approval.why or 'no longer valid'}; nothing is done under it"
     return f"{verb} {names}: open"
+
+
+def _agreed_and_stopped(
+    approval: Approval, meant: Sequence[ApprovalItem], stopped: Sequence[ApprovalItem]
+) -> str:
+    """People agreed, and a no came before it was sent."""
+    kept = ", ".join(item.device.hostname for item in meant if item not in stopped)
+    off = ", ".join(item.device.hostname for item in stopped)
+    by = ", ".join(sorted({str(item.vetoed_by) for item in stopped}))
+    agreed = f"APPROVED by {', '.join(approval.decided_by)} at {clock_text(approval.decided_at)}"
+    done = f": {VERB[approval.effect]} {kept}" if kept else ""
+    return f"{agreed}{done}; STOPPED by {by} before anything was sent: nothing is done to {off}"
 
 
 def _answer_sentence(approval: Approval) -> str:

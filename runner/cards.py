@@ -25,6 +25,7 @@ from runner.context import Carry, StepFailed, Suspended
 from runner.effects import Effects
 from runner.journal import Journal, approvals, cases, runs
 from runner.journal.records import Approval, ApprovalState
+from runner.last_look import LastLook
 from runner.roles import Roles
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ class Cards:
         self._roles = roles
         self._calls = CardCalls(roles, effects)
         self._answers = CardAnswers(journal, config, self._calls, clock)
+        self.last_look = LastLook(journal, roles, self._answers, clock)
         self._clock = clock
         self._carry = carry
         self.trouble: dict[str, str] = {}
@@ -234,6 +236,8 @@ class Cards:
         except StepFailed as failed:
             # The card or its channel is gone: that is told once, and then there is nobody to tell.
             lost = failed
+        else:
+            self.last_look.tell_late(approval)
         with self._journal.write() as tx:
             current = approvals.read(tx, approval.id)
             is_told = len(current.notes) == len(approval.notes)

@@ -19,7 +19,7 @@ from connectors.errors import ConnectorError
 from connectors.model import Device
 from runner.config import Config, Mode
 from runner.context import Call, Context, Decision, NotYet, Target
-from runner.cut import COMING, WANTED, Cut
+from runner.cut import COMING, WANTED, Cut, Objectors
 from runner.effects import plain
 from runner.guards import Facts, GuardAnswer, Ruling, denials, rule, strictest
 from runner.isolation import Outcome, Request, drop_holder, join, undone, verified
@@ -42,11 +42,13 @@ class Containment:
     denied, no_device, observed, practised, confirmed, released.
     """
 
-    def __init__(self, journal: Journal, config: Config, roles: Roles) -> None:
+    def __init__(
+        self, journal: Journal, config: Config, roles: Roles, objectors: Objectors
+    ) -> None:
         self._journal = journal
         self._config = config
         self._roles = roles
-        self._cut = Cut(journal, config, roles, self._facts)
+        self._cut = Cut(journal, config, roles, self._facts, objectors)
         self._sending = Lock()
 
     async def carry_out(self, ctx: Context, plan: Plan) -> dict[str, Any]:

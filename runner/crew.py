@@ -48,7 +48,7 @@ class Crew:
             journal=journal,
             config=config,
             roles=roles,
-            containment=Containment(journal, config, roles),
+            containment=Containment(journal, config, roles, self.cards.last_look.objectors),
         )
         self._bundles: dict[str, Bundle] = {}
 

@@ -19,11 +19,12 @@ from runner.approvals import still_valid
 from runner.arming import is_paused, standing_for
 from runner.config import Config, Mode
 from runner.context import Suspended
-from runner.effects import plain, wait_after
+from runner.cut_steps import end, new_step, set_due, stop
+from runner.effects import wait_after
 from runner.guards import LIFTABLE, Facts, Ruling, denials, rule, strictest
 from runner.isolation import Outcome, Request
 from runner.journal import Journal, Tx, approvals, runs
-from runner.journal.records import StepClass, StepError, StepResult, StepStatus
+from runner.journal.records import StepError, StepResult, StepStatus
 from runner.roles import Roles
 
 UNCHANGED_READS = 2
@@ -46,14 +47,28 @@ class FactsOf(Protocol):
     ) -> Facts: ...
 
 
+class Objectors(Protocol):
+    """Who says no to a device of a decided question by now. Writes down when it cannot see."""
+
+    def __call__(self, approval_id: str, device_id: str) -> tuple[str, ...]: ...
+
+
 class Cut:
     """Sends and verifies; every step of it is in the journal before it is in the world."""
 
-    def __init__(self, journal: Journal, config: Config, roles: Roles, facts: FactsOf) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        config: Config,
+        roles: Roles,
+        facts: FactsOf,
+        objectors: Objectors,
+    ) -> None:
         self._journal = journal
         self._config = config
         self._roles = roles
         self._facts = facts
+        self._objectors = objectors
 
     def send(self, request: Request) -> Outcome:
         """Carry one approved request to "accepted", or say why not. Repeat: goes on where it was.
@@ -63,7 +78,7 @@ class Cut:
         with self._journal.read() as tx:
             step = runs.step(tx, request.ctx.run.id, request.key)
         if step is None:
-            return self._begin(request, _new_step(request))
+            return self._begin(request, new_step(request))
         match step.status:
             case StepStatus.PENDING:
                 self._wait_until(request, step)
@@ -86,7 +101,7 @@ class Cut:
 
     def _suspend(self, request: Request, step: StepResult) -> NoReturn:
         with self._journal.write() as tx:
-            _set_due(tx, request)
+            set_due(tx, request)
         raise Suspended("time", step.settle_until)
 
     def _later(
@@ -103,7 +118,8 @@ class Cut:
     # -- sending -----------------------------------------------------------------------------------
 
     def _begin(self, request: Request, step: StepResult) -> Outcome:
-        """Fence, claim, budget and intent in one transaction; then the last look; then the call."""
+        """Fence, claim, budget and intent in one transaction; then a last look at the device and at
+        the answers; then the call."""
         with self._journal.write() as tx:
             why = self._withdrawn(tx, request)
             is_sent = approvals.read(tx, request.approval_id).mode is Mode.ACT
@@ -123,7 +139,10 @@ class Cut:
             why = "the EDR no longer knows the device"
         except ConnectorError as fault:
             self._postpone(request, step, fault)
-        return self._call(request, step) if why is None else self._void(request, step, why)
+        if why is not None:
+            return self._void(request, step, why)
+        by = self._objectors(request.approval_id, request.device.device_id)
+        return self._stopped(request, step, by) if by else self._call(request, step)
 
     def _withdrawn(self, tx: Tx, request: Request) -> str | None:
         """Why the approval allows nothing any more, or None."""
@@ -206,7 +225,7 @@ class Cut:
         outcome = Outcome.of(request.device, "requested", why)
         with self._journal.write() as tx:
             isolation.accepted(tx, request, why, is_ours=is_ours)
-            _end(tx, request, step, StepStatus.SUCCEEDED, outcome, outcome.sentence())
+            end(tx, request, step, StepStatus.SUCCEEDED, outcome, outcome.sentence())
         return outcome
 
     def _void(self, request: Request, step: StepResult, why: str) -> Outcome:
@@ -215,14 +234,25 @@ class Cut:
         note = f"Nothing was sent to {request.device.hostname}: {why}."
         with self._journal.write() as tx:
             isolation.take_back(tx, request)
-            _end(tx, request, step, StepStatus.SUCCEEDED, outcome, note)
+            end(tx, request, step, StepStatus.SUCCEEDED, outcome, note)
+        return outcome
+
+    def _stopped(self, request: Request, step: StepResult, by: tuple[str, ...]) -> Outcome:
+        """Somebody said no after the yes, and before the call: a no like any other."""
+        why = f"{', '.join(by)} said no before anything was sent"
+        outcome = Outcome.of(request.device, "denied", why)
+        note = f"Nothing was sent to {request.device.hostname}: {why}."
+        with self._journal.write() as tx:
+            isolation.unreserve(tx, request)
+            stop(tx, request, by)
+            end(tx, request, step, StepStatus.SUCCEEDED, outcome, note)
         return outcome
 
     def _practise(self, request: Request, step: StepResult) -> Outcome:
         outcome = Outcome.of(request.device, "practised", "approved, and not sent")
         with self._journal.write() as tx:
             isolation.free_claim(tx, request)
-            _end(tx, request, step, StepStatus.SKIPPED, outcome, outcome.sentence())
+            end(tx, request, step, StepStatus.SKIPPED, outcome, outcome.sentence())
         return outcome
 
     def _failed(self, request: Request, step: StepResult, text: str) -> Outcome:
@@ -231,7 +261,7 @@ class Cut:
         note = f"{request.device.hostname}: FAILED, NOT done: {text}."
         with self._journal.write() as tx:
             isolation.take_back(tx, request)
-            _end(tx, request, failed, StepStatus.FAILED, outcome, note)
+            end(tx, request, failed, StepStatus.FAILED, outcome, note)
         return outcome
 
     # -- doubt -------------------------------------------------------------------------------------
@@ -276,45 +306,5 @@ class Cut:
             approvals.add_note(tx, request.approval_id, note)
             parked = msgspec.structs.replace(step, status=StepStatus.UNKNOWN, settle_until=None)
             runs.save_step(tx, parked)
-            _set_due(tx, request)
+            set_due(tx, request)
         raise Suspended("person")
-
-
-def _new_step(request: Request) -> StepResult:
-    return StepResult(
-        scope=request.ctx.run.id,
-        key=request.key,
-        step_class=StepClass.EFFECT,
-        status=StepStatus.PENDING,
-        attempt=0,
-        intended_at=request.ctx.now(),
-    )
-
-
-def _end(
-    tx: Tx, request: Request, step: StepResult, status: StepStatus, outcome: Outcome, note: str
-) -> None:
-    """Write the outcome down, and tell the card's thread."""
-    approvals.add_note(tx, request.approval_id, note)
-    ended = msgspec.structs.replace(
-        step, status=status, value=plain(outcome), settle_until=None, ended_at=tx.clock.now()
-    )
-    runs.save_step(tx, ended)
-    _set_due(tx, request)
-
-
-def _set_due(tx: Tx, request: Request) -> None:
-    """When the approval's next call is due: the earliest of its devices; None when all are dealt
-    with, or wait for a person."""
-    approval = approvals.read(tx, request.approval_id)
-    prefix = request.key.rpartition("/")[0]
-    times = []
-    for device_id in approval.chosen:
-        step = runs.step(tx, request.ctx.run.id, f"{prefix}/{device_id}")
-        if step is None:
-            times.append(request.ctx.now())
-        elif step.status in (StepStatus.PENDING, StepStatus.INTENDED):
-            times.append(step.settle_until or request.ctx.now())
-    due_at = min(times, default=None)
-    if due_at != approval.due_at:
-        approvals.set_due(tx, request.approval_id, due_at)

@@ -180,6 +180,23 @@ def tally(approval: Approval, votes: Sequence[Vote]) -> Outcome | None:
     )
 
 
+def objectors(approval: Approval, votes: Sequence[Vote], device_id: str) -> tuple[str, ...]:
+    """Who says no to this device: to the whole question, or by the device's own veto."""
+    noes = noes_of(approval, device_id)
+    found = {vote.person for vote in votes if vote.counted and vote.choice in noes}
+    return tuple(sorted(person for person in found if person is not None))
+
+
+def noes_of(approval: Approval, device_id: str) -> frozenset[str]:
+    """The emoji that mean no to this device."""
+    return frozenset(
+        asked.choice.emoji
+        for asked in approval.choices
+        if asked.role is ChoiceRole.DENY
+        or (asked.role is ChoiceRole.VETO and asked.device_id == device_id)
+    )
+
+
 def _picked(approval: Approval, picks: Mapping[str | None, set[str]]) -> Outcome | None:
     """A person who picked two has picked none; two with a quorum are none. Devices or answers."""
     often = [person for by in picks.values() for person in by]

@@ -107,6 +107,8 @@ ROOMS: tuple[tuple[int, str], ...] = (
     (7, "runner/case_graph.py"),
     (7, "runner/containment.py"),
     (7, "runner/cut.py"),
+    (7, "runner/cut_steps.py"),
+    (7, "runner/last_look.py"),
     (7, "runner/effects.py"),
     (7, "runner/evidence.py"),
     (7, "runner/hunt_fields.py"),

@@ -65,6 +65,13 @@ def find(tx: Tx, approval_id: str) -> Approval | None:
     return None if row is None else msgspec.json.decode(row[0], type=Approval)
 
 
+def with_code(tx: Tx, code: str) -> Approval | None:
+    """The newest question that has, or had, this code."""
+    rows = tx.all("select body from approval where code = ?", code)
+    found = [msgspec.json.decode(row[0], type=Approval) for row in rows]
+    return max(found, key=lambda approval: approval.created_at, default=None)
+
+
 def read(tx: Tx, approval_id: str) -> Approval:
     row = tx.one("select body from approval where id = ?", approval_id)
     return msgspec.json.decode(row[0], type=Approval)
