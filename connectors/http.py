@@ -36,6 +36,7 @@ from connectors.errors import (
     Unavailable,
 )
 from connectors.model import Clock, Secret
+from connectors.sign_ins import RefusedSignIns
 
 log = logging.getLogger(__name__)
 
@@ -68,12 +69,13 @@ class HttpSettings(Struct, frozen=True, kw_only=True):
 class Runtime(Struct, frozen=True, kw_only=True):
     """What comes in from outside. `emulated` allows plain http, to loopback only; `transport` makes
     the adapter that carries requests (None: the real one); `on_fault` is told of each call that
-    failed."""
+    failed; `refused_sign_ins` remembers what must not be sent again (None: nothing is)."""
 
     clock: Clock
     emulated: bool = False
     transport: Callable[[], HTTPAdapter] | None = None
     on_fault: Callable[[ConnectorError], None] | None = None
+    refused_sign_ins: RefusedSignIns | None = None
 
 
 class Reply(Struct, frozen=True, kw_only=True):

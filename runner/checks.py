@@ -35,6 +35,8 @@ def check(service: Service) -> Result:
     """Try everything that the configuration needs, changing nothing; exit code 1 when a part is
     bad."""
     config = service.config
+    # A person is looking: what was refused may be tried once more.
+    service.refused_sign_ins.forget_all()
     found = [CheckResult(what="configuration", ok=True)]
     found += [CheckResult(what="configuration", ok=False, mend=text) for text in config.warnings]
     found += _playbooks(config)

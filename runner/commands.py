@@ -104,7 +104,8 @@ def release(
 def _not_to_be_released(row: LedgerRow, case_id: str | None, *, is_foreign: bool) -> str | None:
     name = row.device.hostname
     if case_id is not None and case_id not in row.holders:
-        return f"{case_id} does not hold {name}; its holders are {', '.join(row.holders)}"
+        holders = ", ".join(row.holders) or "no case that is known; leave --case out"
+        return f"{case_id} does not hold {name}; its holders are {holders}"
     if not (row.is_ours or row.adopted_by or is_foreign):
         return (
             f"{name} was isolated by somebody else, not through this runner; if it is to be let "

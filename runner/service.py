@@ -12,6 +12,7 @@ from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING
 
+import msgspec
 from msgspec import Struct
 
 from connectors.errors import ConnectorError
@@ -24,6 +25,7 @@ from runner.journal import Fenced, Journal, JournalError, approvals, cases, ledg
 from runner.journal.records import Run
 from runner.noticing import notice
 from runner.poll import Poller
+from runner.refused_sign_ins import JournalRefusals, refused
 from runner.roles import Roles
 from runner.routing import Routing
 
@@ -64,6 +66,8 @@ class Service:
         self.config = config
         self.journal = journal
         self.clock: Clock = runtime.clock
+        self.refused_sign_ins = JournalRefusals(journal)
+        runtime = msgspec.structs.replace(runtime, refused_sign_ins=self.refused_sign_ins)
         self._runtime = runtime
         self.roles = Roles(config, runtime)
         self.routing = Routing(config)
@@ -306,6 +310,7 @@ def needs_of(journal: Journal) -> list[str]:
             f"look at stockade show {run.case_id}"
             for run in runs.failed_since(tx, tx.clock.now() - FAILURE_SHOWN)
         ]
+        found += [refusal.sentence() for refusal in refused(tx)]
         for step in parked:
             code = approvals.code_of(step.scope, step.key)
             found.append(

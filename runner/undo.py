@@ -14,7 +14,16 @@ from runner.commands import requester
 from runner.config import Config
 from runner.effects import plain
 from runner.journal import Journal, Tx, approvals, cases, ledger, runs
-from runner.journal.records import STANDING, ApprovalState, Case, LedgerRow, LedgerState, StepStatus
+from runner.journal.records import (
+    STANDING,
+    ApprovalState,
+    Case,
+    LedgerRow,
+    LedgerState,
+    StepClass,
+    StepResult,
+    StepStatus,
+)
 from runner.releasing import ask_release
 from runner.result import Result
 
@@ -120,7 +129,18 @@ def _open(tx: Tx, case: Case) -> list[str]:
             for step in runs.steps_of(tx, run.id)
             if step.status is StepStatus.UNKNOWN
         ]
+        found += [
+            f"whether {step.key} happened is being looked up; repeat this when it is known"
+            for step in runs.steps_of(tx, run.id)
+            if _is_looked_up(step)
+        ]
     return found
+
+
+def _is_looked_up(step: StepResult) -> bool:
+    """A ticket or message that may be there. (What an isolation came to is the ledger's to say.)"""
+    is_open = step.step_class is StepClass.EFFECT and step.status is StepStatus.INTENDED
+    return is_open and "#do." not in step.key
 
 
 def _stays(tx: Tx, case: Case) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from runner import arming, isolations, report, wording
+from runner import arming, isolations, refused_sign_ins, report, wording
 from runner.config import Config
 from runner.effects import plain
 from runner.erasing import absence
@@ -108,6 +108,7 @@ def show_status(journal: Journal, config: Config, max_age: timedelta | None) -> 
         isolated = _isolated(tx)
         counts = runs.count_by_status(tx)
         suppressions = _suppressions(config, tx.clock.now().date())
+        refusals = [refusal.where for refusal in refused_sign_ins.refused(tx)]
     blind = [f"{health.search}: {health.blind}" for health in searches if health.blind]
     data = {
         "mode": standing.mode,
@@ -121,9 +122,10 @@ def show_status(journal: Journal, config: Config, max_age: timedelta | None) -> 
         **isolated.data,
         "runs": counts,
         "suppressions": suppressions,
+        "refused_sign_ins": refusals,
         "needs": needs,
     }
-    is_bad = max_age is not None and bool(blind)
+    is_bad = max_age is not None and bool(blind or refusals)
     text = _status_text(data, searches, isolated.lines)
     return Result(code=1 if is_bad else 0, data=plain(data), text=text)
 

@@ -4,6 +4,7 @@ a loop that locks the account."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,13 @@ from connectors.http import HttpSettings, Runtime
 from connectors.model import SavedSearch, SearchPhase, Secret, Window
 from connectors.siem.splunk.connection import Splunk
 from connectors.siem.splunk.sign_in import LOGIN_REST_S
+from runner.checks import check
 from runner.config import ConfigFaults
+from runner.ticks import run_once
+from runner.views import show_status
 from tests.fake_clock import FakeClock
 from tests.polling import cmdlines, poll, polling_world, records, store
+from tests.world import World
 from tests.world_settings import SEARCH
 
 HITS = SavedSearch(name="WMIC format hits")
@@ -201,10 +206,83 @@ def test_tick_when_the_password_is_wrong_then_one_login_is_made_for_all_its_sear
 ) -> None:
     with polling_world(tmp_path, {**BY_PASSWORD, **CANARY}) as world:
         world.splunk.keys = Keys.fresh(Emulator.CREDENTIALS)
-        for tick in (1, 2):
+        for _tick in (1, 2):
             assert poll(world).code == 1
-            assert logins(world.splunk) == [401] * tick
-        assert "password was refused" in str(records(world.journal)[-1].error)
+            assert logins(world.splunk) == [401]
+        assert "refused the sign-in" in str(records(world.journal)[-1].error)
+
+
+def refused(world: World) -> list[str]:
+    return list(show_status(world.journal, world.config, None).data["refused_sign_ins"])
+
+
+def set_password(world: World, text: str) -> None:
+    (world.folder / "secrets" / "splunk.password").write_text(text)
+    world.restart()
+
+
+def test_password_when_refused_then_no_later_process_sends_it_and_status_says_so(
+    tmp_path: Path,
+) -> None:
+    with polling_world(tmp_path, BY_PASSWORD) as world:
+        set_password(world, "wr0ng-pass")
+        for _ in range(4):
+            assert poll(world).code == 1
+            world.restart()
+            world.clock.advance(3600)
+        assert logins(world.splunk) == [401], "one attempt, whatever the number of processes"
+        assert refused(world) == [world.splunk.base_url]
+        seen = show_status(world.journal, world.config, timedelta(days=2))
+        assert seen.code == 1
+        assert "A PERSON IS NEEDED" in seen.text
+        assert "refused the sign-in at" in str(records(world.journal)[-1].error)
+        assert run_once(world.service, is_detailed=True).code == 4
+        written = b"".join(file.read_bytes() for file in (tmp_path / "journal").rglob("*.*"))
+        assert b"wr0ng-pass" not in written
+
+
+def test_password_when_another_one_is_put_there_then_tried_and_the_memory_ends(
+    tmp_path: Path,
+) -> None:
+    with polling_world(tmp_path, BY_PASSWORD) as world:
+        set_password(world, "wr0ng-pass")
+        poll(world)
+        set_password(world, "an0ther-wrong")
+        poll(world)
+        set_password(world, "an0ther-wrong")
+        poll(world)
+        assert logins(world.splunk) == [401, 401]
+        set_password(world, world.splunk.credentials["password"])
+        assert poll(world).code == 0
+        assert refused(world) == []
+        assert logins(world.splunk)[2:] == [200]
+
+
+def test_password_when_check_is_run_by_hand_then_tried_once_more(tmp_path: Path) -> None:
+    with polling_world(tmp_path, {**BY_PASSWORD, **CANARY}) as world:
+        set_password(world, "wr0ng-pass")
+        poll(world)
+        world.restart()
+        assert check(world.service).code == 1
+        assert logins(world.splunk) == [401, 401], "once, not once for each thing that it looks at"
+        world.restart()
+        poll(world)
+        assert logins(world.splunk) == [401, 401]
+        # The account was locked, and an administrator let it go: the password is the same.
+        world.splunk.keys.credentials["password"] = "wr0ng-pass"
+        assert "BAD  siem" not in check(world.service).text
+        world.restart()
+        assert poll(world).code == 0
+        assert logins(world.splunk)[2:] == [200, 200]
+
+
+def test_login_when_a_proxy_forbids_it_then_nothing_is_remembered(tmp_path: Path) -> None:
+    with polling_world(tmp_path, BY_PASSWORD) as world:
+        world.splunk.misbehave(path="*/login", status=403, body="<html>")
+        assert poll(world).code == 1
+        assert refused(world) == []
+        world.restart()
+        assert poll(world).code == 0
 
 
 # -- the configuration -----------------------------------------------------------------------------

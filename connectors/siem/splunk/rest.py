@@ -51,7 +51,7 @@ class Rest:
         self._http = HttpClient(
             jobs.PRODUCT, settings, runtime, secrets=hidden, explain=jobs.explain
         )
-        self._sign_in = sign_in(self._http, credentials, runtime.clock)
+        self._sign_in = sign_in(self._http, credentials, runtime)
         self._server: _Server | None = None
 
     def server_time(self) -> datetime:

@@ -1,8 +1,8 @@
 """By what name a call is made: a token, or a session that a user name and a password open.
 
 A session's key lives in memory only. A session that ended (401) is opened anew once for the call
-that met it; a password that was refused is not tried again at once, so that no loop of ours locks
-the account.
+that met it; a password that was refused is not tried again at once, and not by a later process
+either, so that no loop of ours locks the account.
 
 Source: docs.splunk.com REST API Reference "auth/login", "Authentication"; server.conf.spec
 `sessionTimeout`; read 2026-11-25.
@@ -10,12 +10,13 @@ Source: docs.splunk.com REST API Reference "auth/login", "Authentication"; serve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from connectors.errors import AuthFailed, Rejected, Unavailable
-from connectors.http import HttpClient, Repeat, Reply
+from connectors.http import HttpClient, Repeat, Reply, Runtime
 from connectors.model import Clock, Secret
+from connectors.sign_ins import RefusedSignIns
 
 PRODUCT = "splunk"
 LOGIN = "/services/auth/login"
@@ -45,8 +46,16 @@ class Token:
 class Session:
     """A user's session. Opened at the first call, and again when splunkd no longer knows it."""
 
-    def __init__(self, http: HttpClient, username: Secret, password: Secret, clock: Clock) -> None:
+    def __init__(
+        self,
+        http: HttpClient,
+        username: Secret,
+        password: Secret,
+        clock: Clock,
+        remembered: RefusedSignIns | None,
+    ) -> None:
         self._http = http
+        self._remembered = remembered
         self._username = require(username, "username")
         self._password = require(password, "password")
         self._clock = clock
@@ -80,15 +89,29 @@ class Session:
         is_same = self._refused is not None and password == self._refused_password
         if is_same and self._clock.monotonic() - self._refused_at < LOGIN_REST_S:
             raise self._refusal()
+        sent = (self._username, Secret(password))
+        if told := self._told(sent):
+            raise AuthFailed(PRODUCT, told, status=401, code="login")
         try:
             answer = self._login(password)
         except AuthFailed as refusal:
-            self._refused = refusal
-            self._refused_at = self._clock.monotonic()
-            self._refused_password = password
+            self._note(refusal, password)
+            if self._remembered is not None and refusal.status == 401:
+                # A 403 is a proxy's or a filter's: nothing was tried on the account.
+                self._remembered.note(self._http.base_url, sent, refusal.text)
             raise self._refusal() from None
         self._refused = None
+        if self._remembered is not None:
+            self._remembered.forget(self._http.base_url)
         return answer
+
+    def _told(self, sent: Sequence[Secret]) -> str | None:
+        return self._remembered.told(self._http.base_url, sent) if self._remembered else None
+
+    def _note(self, refusal: AuthFailed, password: str) -> None:
+        self._refused = refusal
+        self._refused_at = self._clock.monotonic()
+        self._refused_password = password
 
     def _refusal(self) -> AuthFailed:
         told = f" ({self._refused.text})" if self._refused else ""
@@ -106,11 +129,17 @@ class Session:
         return Secret(key)
 
 
-def sign_in(http: HttpClient, credentials: Mapping[str, Secret], clock: Clock) -> SignIn:
+def sign_in(http: HttpClient, credentials: Mapping[str, Secret], runtime: Runtime) -> SignIn:
     """The sign-in that the configured credentials make. Errors: `Rejected` for an empty one."""
     if "token" in credentials:
         return Token(credentials["token"])
-    return Session(http, credentials["username"], credentials["password"], clock)
+    return Session(
+        http,
+        credentials["username"],
+        credentials["password"],
+        runtime.clock,
+        runtime.refused_sign_ins,
+    )
 
 
 def require(secret: Secret, what: str) -> Secret:
