@@ -20,13 +20,13 @@ from connectors.model import Clock
 from runner import drill_trials as trials
 from runner.drill_crew import Crew
 from runner.drill_story import Quiet, begin_release, choose, is_release, play_quietly
-from runner.drill_trials import Spot, Stage, Trial
+from runner.drill_trials import BEYOND, Spot, Stage, Trial
 from runner.drill_world import Story
 from runner.result import Result
 
 AT_ONCE = 8
-BEYOND = 12
-"""How many points past a quiet story's are tried: a busy machine makes it a little longer."""
+FEW = 2
+"""How many trials of a batch may miss what was to disturb them."""
 SEEDS = 6
 """How many times two runners are set on the same story."""
 
@@ -53,8 +53,9 @@ class Plan(Struct, frozen=True, kw_only=True):
 def run_drill(given: str, plan: Plan, clock: Clock, say: Callable[[str], None]) -> Result:
     """Drill it in a temporary folder. Exit codes: 0 without violations, 1 with. Errors: `NoDrill`.
 
-    `data`: `points` (of the quiet story), `kills`, `violations` (sentences), `trials`, `story`
-    (what the quiet story came to), `seed`, `duration_s`.
+    `data`: `points` (of the quiet story), `kills`, `violations` (sentences), `trials`,
+    `not_reached` (which of them never came to what was to disturb them), `story` (what the quiet
+    story came to), `seed`, `duration_s`.
     """
     begun = clock.monotonic()
     story = choose(given)
@@ -69,8 +70,9 @@ def run_drill(given: str, plan: Plan, clock: Clock, say: Callable[[str], None]) 
         if quiet is None or found:
             return _result(given, plan, quiet, [], found, clock.monotonic() - begun)
         say(_story_line(given, quiet))
-        done = _play(crew, Path(folder), story, quiet, plan, say)
+        done, left = _play(crew, Path(folder), story, quiet, plan, say)
     found = [f"{trial.what}: {text}" for trial in done for text in trial.found]
+    found += left
     if not any(trial.kills for trial in done):
         found.append("no runner was killed: nothing was proved")
     return _result(given, plan, quiet, done, found, clock.monotonic() - begun)
@@ -83,17 +85,32 @@ def _play(
     quiet: Quiet,
     plan: Plan,
     say: Callable[[str], None],
-) -> list[Trial]:
-    stage = Stage(crew=crew, folder=folder, story=story, quiet=quiet.picture)
+) -> tuple[list[Trial], list[str]]:
+    """The trials, and what they leave unproved."""
+    stage = Stage(
+        crew=crew, folder=folder, story=story, quiet=quiet.picture, points=len(quiet.points)
+    )
     done: list[Trial] = []
+    found: list[str] = []
     for title, each, tasks in batches(quiet, plan):
-        bad = 0
+        begun, bad = len(done), 0
         for number, trial in enumerate(crew.imap(lambda task: task(stage), tasks, each=each), 1):
             done.append(trial)
             bad += bool(trial.found)
             if number == len(tasks) or number % AT_ONCE == 0:
                 say(f"{title}: {number} of {len(tasks)} trials, {bad} with violations")
-    return done
+        found += unproved(title, done[begun:])
+    return done, found
+
+
+def unproved(title: str, batch: Sequence[Trial]) -> list[str]:
+    """What a batch of trials leaves open, because it never came to what was to disturb it. A few
+    may miss it: the story is a little different each time."""
+    missed = [trial for trial in batch if trial.reached is False]
+    found = [f"{trial.what}: never reached, nothing was proved" for trial in missed if trial.is_due]
+    if len(missed) > max(FEW, len(batch) // 10):
+        found.append(f"{title}: {len(missed)} of {len(batch)} trials never came to what was tried")
+    return found
 
 
 # -- what is tried ---------------------------------------------------------------------------------
@@ -194,12 +211,14 @@ def _result(
         "kills": kills,
         "violations": found,
         "trials": len(done),
+        "not_reached": [trial.what for trial in done if trial.reached is False],
         "story": _counts(quiet) if quiet else {},
         "seed": plan.seed,
         "duration_s": round(duration_s, 1),
     }
+    missed = sum(trial.reached is False for trial in done)
     last = (
-        f"{data['points']} points, {len(done)} trials, {kills} kills, {len(found)} violations "
-        f"({given}, {data['duration_s']} s)"
+        f"{data['points']} points, {len(done)} trials ({missed} not reached), {kills} kills, "
+        f"{len(found)} violations ({given}, {data['duration_s']} s)"
     )
     return Result(code=1 if found else 0, data=data, text="\n".join([*found, last]))

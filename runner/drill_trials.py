@@ -13,17 +13,21 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
 
+from connectors.emulators.emulator import Emulator
 from runner.drill_checks import violations
 from runner.drill_child import NEEDS_A_PERSON, Fate
 from runner.drill_crew import Crew
 from runner.drill_picture import Picture
 from runner.drill_world import DrillWorld, Story, drill_world
 
+BEYOND = 12
+"""How many points a busy machine makes a story longer, or shorter, than the quiet one."""
 SLOW_S = 1.0
 SLOW_SETTLE_S = 6.0
 """When a slow product acts, and by when it certainly has: seconds of margin, not parts of one."""
@@ -31,12 +35,15 @@ SLOW_SETTLE_S = 6.0
 
 class Trial(Struct, frozen=True, kw_only=True):
     """One disturbed story. `what`: how it was disturbed; `kills`: how many runners died; `last`:
-    where the first one did; `found`: what was wrong at the end, a sentence each."""
+    where the first one did; `found`: what was wrong at the end, a sentence each; `reached`: whether
+    it came to the disturbance at all, None where only a longer story would; `is_due`: it must."""
 
     what: str
     kills: int
     last: str
     found: tuple[str, ...]
+    reached: bool | None = True
+    is_due: bool = False
 
 
 class Spot(Struct, frozen=True, kw_only=True):
@@ -53,12 +60,14 @@ class Spot(Struct, frozen=True, kw_only=True):
 
 
 class Stage(Struct, frozen=True, kw_only=True):
-    """Where trials are played. `quiet`: what the story comes to when nobody is killed."""
+    """Where trials are played. `quiet`: what the story comes to when nobody is killed; `points`:
+    how many it has then."""
 
     crew: Crew
     folder: Path
     story: Story
     quiet: Picture
+    points: int = 0
     wiring: str = "real"
 
     @contextmanager
@@ -97,7 +106,12 @@ def kill_at(stage: Stage, point: int) -> Trial:
         first = stage.crew.send(world.order(kill_at=point))
         found = stage.carry_on(world) if first.was_killed else stage.judge(world, first)
         what = f"killed at point {point}, {first.last}"
-        return Trial(what=what, kills=first.was_killed, last=first.last, found=found)
+        if not first.was_killed:
+            what = f"to be killed at point {point}"
+        reached = first.was_killed or (None if point > stage.points - BEYOND else False)
+        return Trial(
+            what=what, kills=first.was_killed, last=first.last, found=found, reached=reached
+        )
 
 
 def kill_in_flight(stage: Stage, spot: Spot) -> Trial:
@@ -106,7 +120,15 @@ def kill_in_flight(stage: Stage, spot: Spot) -> Trial:
         killed = die_in_flight(stage.crew, world, spot)
         found = stage.carry_on(world) if killed.was_killed else stage.judge(world, killed)
         what = f"killed while {spot} was on its way"
-        return Trial(what=what, kills=killed.was_killed, last=killed.last, found=found)
+        return Trial(
+            what=what,
+            kills=killed.was_killed,
+            last=killed.last,
+            found=found,
+            reached=killed.was_killed,
+            # A later one of its kind may have nothing to tell, where the first told all.
+            is_due=spot.place == 1,
+        )
 
 
 def die_in_flight(crew: Crew, world: DrillWorld, spot: Spot, acts_after_s: float = SLOW_S) -> Fate:
@@ -122,7 +144,13 @@ def kill_again(stage: Stage, kills: Sequence[int]) -> Trial:
         found = stage.carry_on_with_a_person(world)
         what = f"killed at points {', '.join(map(str, kills))} one after another"
         died = sum(fate.was_killed for fate in fates)
-        return Trial(what=what, kills=died, last=fates[0].last, found=found)
+        return Trial(
+            what=what,
+            kills=died,
+            last=fates[0].last,
+            found=found,
+            reached=fates[0].was_killed,
+        )
 
 
 # -- lost answers ----------------------------------------------------------------------------------
@@ -165,13 +193,26 @@ def lose_answers(stage: Stage, loss: Loss) -> Trial:
         world.products.jira.tune(search_lag_s=0.4)
         for spot in loss.spots:
             spoil(world, spot, **loss.how)
-        return Trial(what=loss.name, kills=0, last="", found=stage.carry_on(world))
+        found = stage.carry_on(world)
+        reached = all(_was_asked(world, spot) for spot in loss.spots)
+        return Trial(what=loss.name, kills=0, last="", found=found, reached=reached, is_due=True)
 
 
 def spoil(world: DrillWorld, spot: Spot, **how: Any) -> None:
     """Let requests to this path go wrong; the keywords are those of `Misbehaviour`."""
-    product = next(one for one in world.products.all() if spot.product == one.PRODUCT)
-    product.misbehave(method=spot.method, path=spot.path, **how)
+    _product(world, spot).misbehave(method=spot.method, path=spot.path, **how)
+
+
+def _was_asked(world: DrillWorld, spot: Spot) -> bool:
+    """Did a request come that was to go wrong?"""
+    return any(
+        one.method == spot.method and fnmatchcase(one.path, spot.path)
+        for one in _product(world, spot).requests
+    )
+
+
+def _product(world: DrillWorld, spot: Spot) -> Emulator:
+    return next(one for one in world.products.all() if spot.product == one.PRODUCT)
 
 
 # -- two runners -----------------------------------------------------------------------------------
@@ -211,7 +252,9 @@ def overlap_dying(stage: Stage, seed: int) -> Trial:
                 deaths += stage.crew.send(dying).was_killed
         found = stage.carry_on_with_a_person(world)
         what = f"two runners, one killed {deaths} times, seed {seed}"
-        return Trial(what=what, kills=deaths, last="", found=found)
+        # The steady one may be done before the other comes to its first point.
+        reached = True if deaths else None
+        return Trial(what=what, kills=deaths, last="", found=found, reached=reached)
 
 
 def _name(what: object) -> str:

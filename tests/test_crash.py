@@ -20,12 +20,12 @@ from pathlib import Path
 import pytest
 
 from runner import drill_trials as trials
-from runner.drill import AT_ONCE, BEYOND, one_of_each
+from runner.drill import AT_ONCE, one_of_each
 from runner.drill_checks import violations
 from runner.drill_child import NEEDS_A_PERSON, is_over
 from runner.drill_crew import Crew
 from runner.drill_story import Quiet, choose, play_quietly
-from runner.drill_trials import Spot, Stage, Trial, die_in_flight, run_two, spoil
+from runner.drill_trials import BEYOND, Spot, Stage, Trial, die_in_flight, run_two, spoil
 from runner.drill_world import DrillWorld
 from tests.fences import ROOT
 from tests.polling import raw_hit
