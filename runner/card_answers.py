@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 import msgspec
+from msgspec import Struct
 
 from connectors.model import Account, Answer, CardReading, Clock
 from runner import card_text
@@ -22,59 +23,67 @@ from runner.electing import (
 )
 from runner.journal import Journal, Tx, approvals
 from runner.journal.records import Approval, ApprovalState, Vote
-from runner.votes import LOGIN, Electorate, tally, votes_given_here, votes_of
+from runner.votes import LOGIN, Electorate, tally, votes_of
 
 QUICK = timedelta(seconds=5)
 """Nobody reads a card in less."""
 
 
-class CardAnswers:
-    """Judges one reading of a card, and says in its thread what follows."""
+class Counted(Struct, frozen=True, kw_only=True):
+    """What one reading of a question's cards came to. `decided`: as what it was settled, None while
+    it stays open."""
 
-    def __init__(self, journal: Journal, config: Config, calls: CardCalls, clock: Clock) -> None:
+    votes: tuple[Vote, ...]
+    decided: ApprovalState | None
+
+    @property
+    def is_yes(self) -> bool:
+        return self.decided is ApprovalState.APPROVED
+
+
+class CardAnswers:
+    """Judges what a question's cards show, and says in their threads what follows. Readings are
+    given by whether they are of the fall-back chat."""
+
+    def __init__(
+        self, journal: Journal, config: Config, places: Sequence[CardCalls], clock: Clock
+    ) -> None:
         self._journal = journal
         self._config = config
-        self._calls = calls
+        self.places = places
         self._clock = clock
 
-    def called(self) -> tuple[str, ...]:
+    def called(self, place: CardCalls) -> tuple[str, ...]:
         """The accounts that a card calls."""
-        return self._accounts(self._config.approvals.mention)
+        return place.accounts(self._config.approvals.mention)
 
-    def _accounts(self, names: Sequence[str]) -> tuple[str, ...]:
-        people = [self._config.people[name] for name in names]
-        return tuple(person.account for person in people if person.account is not None)
-
-    def count(self, approval: Approval, reading: CardReading) -> bool:
-        """Judge what one reading of the card shows. True for a yes."""
-        electorate = self.electorate(approval, reading.answers)
-        votes = votes_of(approval, reading.answers, electorate, self._clock.now())
-        decided = self._decide(approval, votes)
-        self._answer(approval, votes)
-        if decided is None:
-            self._remind(approval)
-            self._escalate(approval)
-            self.tell_notes(approval)
-        return decided is ApprovalState.APPROVED
+    def count(
+        self, approval: Approval, readings: Mapping[bool, CardReading], *, may_agree: bool = True
+    ) -> Counted:
+        """Judge what the cards show that could be read; what the others showed before stands. With
+        `may_agree` false a yes stays open: a no counts at once."""
+        answers = {is_second: one.answers for is_second, one in readings.items()}
+        electorate = self.electorate(approval, answers)
+        now = self._clock.now()
+        votes = votes_of(approval, answers.get(False), electorate, now, answers.get(True))
+        return Counted(votes=votes, decided=self._decide(approval, votes, may_agree=may_agree))
 
     def count_here(self, approval_id: str) -> bool:
-        """Judge what was answered on the runner's machine while chat cannot be read; what chat
+        """Judge what was answered on the runner's machine while no chat can be read; what chat
         showed before stands. True for a yes. A question that is decided stays as it is."""
         with self._journal.read() as tx:
             approval = approvals.read(tx, approval_id)
         if not approval.local or approval.state not in (ApprovalState.POSTING, ApprovalState.OPEN):
             return False
-        electorate = self.electorate(approval, ())
-        in_chat = [vote for vote in approval.votes if not vote.account.startswith(LOGIN)]
-        shown = [electorate.kept(vote) for vote in in_chat]
-        votes = (*shown, *votes_given_here(approval, electorate))
-        return self._decide(approval, votes) is ApprovalState.APPROVED
+        return self.count(approval, {}).is_yes
 
-    def _decide(self, approval: Approval, votes: tuple[Vote, ...]) -> ApprovalState | None:
+    def _decide(
+        self, approval: Approval, votes: tuple[Vote, ...], *, may_agree: bool
+    ) -> ApprovalState | None:
         """What the question is settled as; None while it stays open."""
         voted = msgspec.structs.replace(approval, votes=votes)
         outcome = tally(voted, votes)
-        if outcome is not None:
+        if outcome is not None and (may_agree or outcome.state is not ApprovalState.APPROVED):
             with self._journal.write() as tx:
                 settled = settle(tx, voted, outcome)
                 _note_quick(tx, settled)
@@ -86,6 +95,14 @@ class CardAnswers:
                 approvals.save(tx, msgspec.structs.replace(current, votes=votes))
                 tx.entry("votes_seen", {"approval": approval.id}, votes)
         return None
+
+    def tell(self, approval: Approval, counted: Counted, place: CardCalls) -> None:
+        """Say in one thread what follows. Errors: as `Effects.perform`."""
+        self._answer(approval, counted.votes, place)
+        if counted.decided is None:
+            self._remind(approval, place)
+            self._escalate(approval, place)
+            self.tell_notes(approval, place)
 
     def voters(self, approval: Approval) -> Voters:
         """Who may answer."""
@@ -99,16 +116,19 @@ class CardAnswers:
         after_s = escalates_after_s(self._config.approvals, approval)
         return card_text.who_may_answer(approval, self.voters(approval), after_s)
 
-    def electorate(self, approval: Approval, answers: Sequence[Answer]) -> Electorate:
+    def electorate(
+        self, approval: Approval, answers: Mapping[bool, Sequence[Answer]]
+    ) -> Electorate:
         """Look up, live, each account that answered and could be an approver's."""
         with self._journal.read() as tx:
             affected = affected_users(tx, approval)
         people = self._config.people
-        known = {person.account for person in people.values()}
         accounts: dict[str, Account | None] = {}
-        for answer in answers:
-            if answer.account in known and answer.account not in accounts:
-                accounts[answer.account] = self._calls.account(answer.account)
+        for place in self.places:
+            known = {place.account_of(person) for person in people.values()}
+            for answer in answers.get(place.is_second, ()):
+                if answer.account in known and answer.account not in accounts:
+                    accounts[answer.account] = place.account(answer.account)
         return Electorate(
             people=people,
             approvers=approvers_of(self._config.approvals, approval),
@@ -118,27 +138,26 @@ class CardAnswers:
             takes_logins=self._config.approvals.cli,
         )
 
-    def _answer(self, approval: Approval, votes: Sequence[Vote]) -> None:
-        """Tell those whose answer does not count, each once for each reason."""
+    def _answer(self, approval: Approval, votes: Sequence[Vote], place: CardCalls) -> None:
+        """Tell those whose answer does not count, each once for each reason, where they gave it."""
         labels = {asked.choice.emoji: asked.choice.label for asked in approval.choices}
         for vote in votes:
-            if vote.why_not is None or vote.withdrawn:
+            if vote.why_not is None or vote.withdrawn or vote.is_second != place.is_second:
                 continue
             text = f'The answer "{labels[vote.choice]}" does not count: {vote.why_not}.'
             told = hashlib.sha256(f"{vote.account}:{vote.choice}:{vote.why_not}".encode())
             called = () if vote.account.startswith(LOGIN) else (vote.account,)
-            self._calls.reply(approval, f"uncounted.{told.hexdigest()[:12]}", text, called)
+            place.reply(approval, f"uncounted.{told.hexdigest()[:12]}", text, called)
 
-    def _remind(self, approval: Approval) -> None:
+    def _remind(self, approval: Approval, place: CardCalls) -> None:
         """Once, when half the time has gone."""
         if approval.expires_at is None:
             return
         left = approval.expires_at - self._clock.now()
         if left <= timedelta(seconds=approval.expires_s / 2):
-            text = card_text.reminder(approval)
-            self._calls.reply(approval, "remind", text, self.called())
+            place.reply(approval, "remind", card_text.reminder(approval), self.called(place))
 
-    def _escalate(self, approval: Approval) -> None:
+    def _escalate(self, approval: Approval, place: CardCalls) -> None:
         """Call the next people, once; from then on they may answer, too."""
         policy = self._config.approvals
         due = escalates_at(policy, approval, self.voters(approval))
@@ -147,17 +166,18 @@ class CardAnswers:
         if approval.escalated_at is None:
             with self._journal.write() as tx:
                 current = approvals.read(tx, approval.id)
-                now = tx.clock.now()
-                approvals.save(tx, msgspec.structs.replace(current, escalated_at=now))
-                refs = {"case": approval.case_id, "approval": approval.id}
-                tx.entry("question_escalated", refs, {"to": policy.escalate_to})
+                if current.escalated_at is None:
+                    now = tx.clock.now()
+                    approvals.save(tx, msgspec.structs.replace(current, escalated_at=now))
+                    refs = {"case": approval.case_id, "approval": approval.id}
+                    tx.entry("question_escalated", refs, {"to": policy.escalate_to})
         names = ", ".join(policy.escalate_to)
         text = f"Not decided yet: {names} may answer now, too."
-        self._calls.reply(approval, "escalate", text, self._accounts(policy.escalate_to))
+        place.reply(approval, "escalate", text, place.accounts(policy.escalate_to))
 
-    def tell_notes(self, approval: Approval) -> None:
-        for place, note in enumerate(approval.notes):
-            self._calls.reply(approval, f"note.{place}", note)
+    def tell_notes(self, approval: Approval, place: CardCalls) -> None:
+        for number, note in enumerate(approval.notes):
+            place.reply(approval, f"note.{number}", note)
 
 
 def _note_quick(tx: Tx, settled: Approval) -> None:

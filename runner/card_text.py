@@ -21,6 +21,7 @@ from connectors.document import (
 )
 from connectors.model import Alert, Card, Choice, Device, IsolationState
 from runner.anchors import latest, of_decision
+from runner.card_second import not_seen, where_decided
 from runner.choices import is_general, is_pick
 from runner.electing import Voters
 from runner.journal import Tx, cases, ledger
@@ -45,15 +46,17 @@ from runner.wording import (
 )
 
 
-def card(tx: Tx, approval: Approval, mentions: tuple[str, ...], who: str) -> Card:
+def card(
+    tx: Tx, approval: Approval, mentions: tuple[str, ...], who: str, notice: str | None = None
+) -> Card:
     """The message that asks; `approval.expires_at` must be set. It carries the chain's
-    anchor. `who`: who may answer, as `who_may_answer` says it."""
+    anchor. `who`: who may answer, as `who_may_answer` says it. `notice`: what is said first."""
     case = cases.read(tx, approval.case_id)
     alert = cases.read_alert(tx, case.alert_id)
     return Card(
         key=approval.id,
         fallback=marked(question_text(approval), approval.mode),
-        body=Document(blocks=tuple(_card_blocks(tx, approval, case, alert, who))),
+        body=Document(blocks=tuple(_card_blocks(tx, approval, case, alert, who, notice))),
         choices=tuple(_explained(approval, asked) for asked in approval.choices),
         mentions=mentions,
     )
@@ -72,8 +75,12 @@ def question_text(approval: Approval) -> str:
     return f"{VERB[approval.effect]} {shown}? by {until}"
 
 
-def _card_blocks(tx: Tx, approval: Approval, case: Case, alert: Alert, who: str) -> list[Block]:
+def _card_blocks(
+    tx: Tx, approval: Approval, case: Case, alert: Alert, who: str, notice: str | None
+) -> list[Block]:
     blocks: list[Block] = [Heading(text=marked(question_text(approval), approval.mode))]
+    if notice is not None:
+        blocks.append(Paragraph(text=notice))
     blocks += assessment_blocks(case.assessment)
     if alert.cmdline:
         blocks.append(cmdline_block(alert.cmdline))
@@ -257,10 +264,10 @@ def _decided(approval: Approval) -> str:
     names = ", ".join(item.device.hostname for item in meant)
     verb = VERB[approval.effect]
     at = clock_text(approval.decided_at)
-    by = ", ".join(approval.decided_by)
+    by = ", ".join(approval.decided_by) + where_decided(approval)
     match approval.state:
         case ApprovalState.APPROVED:
-            return f"APPROVED by {by} at {at}: {verb} {names}"
+            return f"APPROVED by {by} at {at}: {verb} {names}{not_seen(approval)}"
         case ApprovalState.DENIED:
             return f"DENIED by {by} at {at}: nothing is done to {names}"
         case ApprovalState.EXPIRED:
@@ -277,7 +284,8 @@ def _agreed_and_stopped(
     kept = ", ".join(item.device.hostname for item in meant if item not in stopped)
     off = ", ".join(item.device.hostname for item in stopped)
     by = ", ".join(sorted({str(item.vetoed_by) for item in stopped}))
-    agreed = f"APPROVED by {', '.join(approval.decided_by)} at {clock_text(approval.decided_at)}"
+    agreed_by = ", ".join(approval.decided_by) + where_decided(approval)
+    agreed = f"APPROVED by {agreed_by} at {clock_text(approval.decided_at)}"
     done = f": {VERB[approval.effect]} {kept}" if kept else ""
     return f"{agreed}{done}; STOPPED by {by} before anything was sent: nothing is done to {off}"
 
@@ -288,7 +296,8 @@ def _answer_sentence(approval: Approval) -> str:
     match approval.state:
         case ApprovalState.APPROVED:
             answer = label_of(approval, approval.chosen[0])
-            return f"ANSWERED by {', '.join(approval.decided_by)} at {at}: {asked} {answer}"
+            by = ", ".join(approval.decided_by) + where_decided(approval)
+            return f"ANSWERED by {by} at {at}: {asked} {answer}{not_seen(approval)}"
         case ApprovalState.EXPIRED:
             answer = label_of(approval, approval.on_expiry)
             return f"EXPIRED at {at}: {asked} Nobody answered, which counts as: {answer}"

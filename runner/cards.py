@@ -2,7 +2,8 @@
 
 Rows, not threads: each question that is not closed is looked at again and again. A card is posted
 as a new message each time, read back and compared before any answer counts, and locked as soon as
-it is decided.
+it is decided. Where a fall-back chat is configured, a question may have a card in both: their
+answers are one set, and what fails in one chat holds up nothing in the other.
 """
 
 from __future__ import annotations
@@ -14,16 +15,18 @@ from functools import partial
 import msgspec
 
 from connectors.errors import ConnectorError, NotFound
-from connectors.model import Card, Clock, MessageRef
+from connectors.model import CardReading, Clock
 from runner import card_text
 from runner.approvals import expire, make_void
-from runner.arming import is_paused, standing_for
+from runner.arming import is_paused
 from runner.card_answers import CardAnswers
-from runner.card_calls import CardCalls, scope_of
-from runner.config import Config
+from runner.card_calls import CardCalls
+from runner.card_posting import CardPosting
+from runner.card_reach import Apart, Reach
+from runner.config import FALLBACK, Config
 from runner.context import Carry, StepFailed, Suspended
 from runner.effects import Effects
-from runner.journal import Journal, approvals, cases, runs
+from runner.journal import Journal, approvals
 from runner.journal.records import Approval, ApprovalState
 from runner.last_look import LastLook
 from runner.roles import Roles
@@ -32,13 +35,12 @@ log = logging.getLogger(__name__)
 
 ASKED_WITHIN = timedelta(minutes=1)
 """A card that takes longer to be posted is a trouble of its own."""
-MOST_FAILURES = 2
 CLOSES_AFTER = timedelta(hours=24)
 """How long a decided card's thread is told what became of it."""
 
 
 class Cards:
-    """Drives every question's card. `trouble` says why a question could not be put or read."""
+    """Drives every question's cards. `trouble` says why a question could not be put or read."""
 
     def __init__(
         self,
@@ -50,16 +52,17 @@ class Cards:
         carry: Carry,
     ) -> None:
         self._journal = journal
-        self._config = config
-        self._roles = roles
-        self._calls = CardCalls(roles, effects)
-        self._answers = CardAnswers(journal, config, self._calls, clock)
-        self.last_look = LastLook(journal, roles, self._answers, clock)
+        bound = ("chat", FALLBACK) if roles.has(FALLBACK) else ("chat",)
+        self._places = [CardCalls(roles, effects, config, role) for role in bound]
+        self._answers = CardAnswers(journal, config, self._places, clock)
+        self.last_look = LastLook(journal, self._answers, clock)
+        self._posting = CardPosting(journal, config, self._answers, self._places)
+        after = timedelta(seconds=config.approvals.fallback_after_s)
+        self._reach = Reach(journal, clock, self._places, after)
         self._clock = clock
         self._carry = carry
         self.trouble: dict[str, str] = {}
         self._is_paused = False
-        self._failures = 0
         self._is_agreed = False
 
     def advance(self, heard: str | None = None) -> bool:
@@ -67,8 +70,9 @@ class Cards:
         the look ended early and is to be gone on with. `heard`: only at the one with
         this message.
 
-        The look ends early with a yes, because what was agreed to goes before all else, and after
-        two failures in a row, because a chat that is down must not hold up a cut.
+        The look ends early with a yes, because what was agreed to goes before all else. A chat that
+        failed twice in a row is left alone for the rest of the look, and when that is every chat
+        the look ends, because a chat that is down must not hold up a cut.
         """
         with self._journal.read() as tx:
             waiting = [one for one in approvals.unclosed(tx) if heard in (None, _message_id(one))]
@@ -76,29 +80,35 @@ class Cards:
         looked_at = {one.code for one in waiting}
         kept = {} if heard is None else self.trouble
         self.trouble = {code: why for code, why in kept.items() if code not in looked_at}
-        self._failures, self._is_agreed = 0, False
+        self._is_agreed = False
+        self._reach.begin()
         for approval in waiting:
             fault = self._carry(f"card approval={approval.id}", partial(self._serve, approval))
             if fault is not None:
                 self.trouble[approval.code] = fault
-            if self._is_agreed or self._failures == MOST_FAILURES:
+            if self._is_agreed or self._reach.is_lost:
                 break
         return self._is_agreed
 
     def _serve(self, approval: Approval) -> None:
         try:
             self._is_agreed = self._turn(approval)
-            self._failures = 0
         except Suspended:
             self._is_agreed = self._answers.count_here(approval.id)
             if self._is_unasked(approval):
                 self.trouble[approval.code] = "its card is not posted yet: nobody was asked"
         except (ConnectorError, StepFailed) as fault:
-            self._failures += 1
-            log.warning("card approval=%s not served: %s", approval.id, fault)
-            self.trouble[approval.code] = str(fault)
+            self._note_trouble(approval, fault)
             self._expire_unseen(approval)
             self._is_agreed = self._answers.count_here(approval.id)
+
+    def _note_trouble(self, approval: Approval, *faults: BaseException) -> None:
+        for fault in faults:
+            if not isinstance(fault, Suspended):
+                log.warning("card approval=%s not served: %s", approval.id, fault)
+        said = [str(fault) for fault in faults if not isinstance(fault, Suspended)]
+        if said:
+            self.trouble[approval.code] = "; ".join(dict.fromkeys(said))
 
     def _expire_unseen(self, approval: Approval) -> None:
         """Time runs out whether chat can be read or not; a late answer does not count."""
@@ -119,108 +129,131 @@ class Cards:
             case ApprovalState.POSTING if self._is_paused:
                 return False
             case ApprovalState.POSTING:
-                self._post(approval)
+                self._ask(approval)
             case ApprovalState.OPEN:
                 return self._watch(approval)
             case _:
                 self._close(approval)
         return False
 
+    def _again(self, approval: Approval) -> Approval:
+        with self._journal.read() as tx:
+            return approvals.read(tx, approval.id)
+
     # -- asking ------------------------------------------------------------------------------------
 
-    def _post(self, approval: Approval) -> None:
-        """Build the card and post it; then the question is open, with its choices under it."""
-        if self._was_overtaken(approval):
+    def _ask(self, approval: Approval) -> None:
+        """Post the card, in the first chat or else in the one that stands in for it."""
+        if self._posting.was_overtaken(approval):
             return
-        chat = self._roles.chat
+        work = Apart()
+        for place in self._places:
+            if self._is_wanted(place, approval):
+                work.do(partial(self._put, place, approval))
+                approval = self._again(approval)
+            if approval.state is ApprovalState.OPEN:
+                self._note_trouble(approval, *work.faults)
+                return
+        refused = [fault for fault in work.faults if isinstance(fault, StepFailed)]
+        if len(refused) == len(self._places):
+            why = "; ".join(fault.text for fault in refused)
+            self._make_void(approval, f"could not ask: {why}")
+        work.raise_first()
+
+    def _is_wanted(self, place: CardCalls, approval: Approval) -> bool:
+        """Is a card to be posted here now? The fall-back's at once where the first chat refused its
+        own, and otherwise once that could not be reached for a while."""
+        if self._is_paused:
+            return False
+        if not place.is_second:
+            return self._posting.refusal(place, approval) is None or len(self._places) == 1
+        first = self._places[0]
+        is_refused = self._posting.refusal(first, approval) is not None
+        return is_refused or self._reach.was_down(first, approval)
+
+    def _put(self, place: CardCalls, approval: Approval) -> None:
+        """Post one card; its choices come under it. Errors: as `Effects.perform`."""
         try:
-            posted = self._calls.perform(
-                approval,
-                "post",
-                "post_card",
-                lambda: chat.post_card(self._built(approval)),
-                look=lambda: self._adopt(approval.id),
-            )
-        except StepFailed as failed:
-            with self._journal.write() as tx:
-                make_void(tx, approval, f"could not ask: {failed.text}")
+            posted = self._reach.do(place, partial(self._posting.post, place, approval))
+        except (Suspended, ConnectorError):
+            self._reach.note_unreached(place, approval)
             raise
-        message = msgspec.convert(posted, MessageRef)
-        with self._journal.write() as tx:
-            current = approvals.read(tx, approval.id)
-            opened = msgspec.structs.replace(
-                current, state=ApprovalState.OPEN, opened_at=tx.clock.now(), message=message
-            )
-            approvals.save(tx, opened)
-            tx.entry("card_posted", {"approval": approval.id}, message)
-            cases.revise(tx, approval.case_id)
-        self._seed(opened, message)
+        self._reach.note_reached(place, approval)
+        self._seed(place, posted)
 
-    def _was_overtaken(self, approval: Approval) -> bool:
-        """A question whose mode no longer holds is not put; the run asks anew, or only observes."""
-        with self._journal.read() as tx:
-            run = runs.read(tx, approval.run_id)
-            alert_id = None if run.requested_by is not None else run.alert_id
-            mode = standing_for(tx, self._config, alert_id).mode
-            is_sent = runs.step(tx, scope_of(approval), "post") is not None
-        if mode is not approval.mode and not is_sent:
-            self._make_void(approval, f"the mode is {mode} now")
-            return True
-        return False
-
-    def _adopt(self, approval_id: str) -> MessageRef | None:
-        """The card as it was posted before the answer was lost. One that shows something else by
-        now is adopted with the hash that it should have: it becomes void at the first look."""
-        chat = self._roles.chat
-        found = chat.find_message(approval_id)
-        with self._journal.read() as tx:
-            card = approvals.read(tx, approval_id).card
-        if found is None or card is None or chat.is_card(card, found.sha256):
-            return found
-        return msgspec.structs.replace(found, sha256=chat.card_sha256(card))
-
-    def _built(self, approval: Approval) -> Card:
-        """The card as it is about to be sent: each time it is, its time starts anew."""
-        who = self._answers.who_may(approval)
-        with self._journal.write() as tx:
-            expires_at = tx.clock.now() + timedelta(seconds=approval.expires_s)
-            current = approvals.read(tx, approval.id)
-            timed = msgspec.structs.replace(current, expires_at=expires_at)
-            card = card_text.card(tx, timed, self._answers.called(), who)
-            approvals.save(tx, msgspec.structs.replace(timed, card=card))
-        return card
-
-    def _seed(self, approval: Approval, message: MessageRef) -> None:
+    def _seed(self, place: CardCalls, approval: Approval) -> None:
         """Put the choices under the card. Answers are read whether that works or not."""
-        choices = tuple(asked.choice for asked in approval.choices)
-        chat = self._roles.chat
-        self._calls.perform(
-            approval, "seed", "seed_choices", lambda: chat.seed_choices(message, choices)
-        )
+        message = place.message_of(approval)
+        if message is not None:
+            self._reach.do(place, partial(place.seed, approval, message))
 
     # -- reading -----------------------------------------------------------------------------------
 
     def _watch(self, approval: Approval) -> bool:
-        """Read the card back, count its answers, decide; expiry is a no. True for a yes."""
+        """Read the cards back, count their answers, decide; expiry is a no. True for a yes."""
         if self._is_over(approval):
             with self._journal.write() as tx:
                 expire(tx, approval)
             return False
-        if approval.message is None:
-            self._make_void(approval, "the card is not known")
+        work = Apart()
+        readings: dict[bool, CardReading] = {}
+        for place in self._places:
+            if place.message_of(approval) is not None:
+                reading = work.do(partial(self._read, place, approval))
+                if reading is not None:
+                    readings[place.is_second] = reading
+            elif self._is_wanted(place, approval):
+                work.do(partial(self._put, place, approval))
+            approval = self._again(approval)
+            if approval.state is not ApprovalState.OPEN:
+                return False
+        if not readings:
+            work.raise_first()
             return False
+        return self._decide(approval, readings, work)
+
+    def _read(self, place: CardCalls, approval: Approval) -> CardReading | None:
+        """What one card shows; None where it makes the question void. Errors: as `read_card`."""
+        message = place.message_of(approval)
+        where = f" in {place.name}" if place.is_second else ""
+        if message is None:
+            return None
         try:
-            reading = self._roles.chat.read_card(approval.message)
-        except NotFound:
-            self._make_void(approval, "the card was deleted")
-            return False
-        if reading.sha256 != approval.message.sha256:
-            self._make_void(approval, "the card does not show what was posted")
-            return False
-        is_agreed = self._answers.count(approval, reading)
-        if not is_agreed:
-            self._seed(approval, approval.message)
-        return is_agreed
+            reading = self._reach.do(place, partial(_read_card, place, approval))
+        except ConnectorError:
+            self._reach.note_unreached(place, approval)
+            raise
+        self._reach.note_reached(place, approval)
+        if reading is None:
+            self._make_void(approval, f"the card{where} was deleted")
+            return None
+        if reading.sha256 != message.sha256:
+            self._make_void(approval, f"the card{where} does not show what was posted")
+            return None
+        return reading
+
+    def _decide(self, approval: Approval, readings: dict[bool, CardReading], work: Apart) -> bool:
+        """Count what could be read, and tell each thread that can be reached."""
+        may_agree = self._may_agree(approval, readings)
+        counted = self._answers.count(approval, readings, may_agree=may_agree)
+        for place in self._places:
+            if place.is_second in readings:
+                tell = partial(self._answers.tell, approval, counted, place)
+                work.do(partial(self._reach.do, place, tell))
+                if not counted.is_yes:
+                    work.do(partial(self._seed, place, approval))
+        self._note_trouble(approval, *work.faults)
+        return counted.is_yes
+
+    def _may_agree(self, approval: Approval, readings: dict[bool, CardReading]) -> bool:
+        """A yes waits while a card that stands in the other chat fails only since a moment ago: a
+        no may stand there, and the next look may see it."""
+        return all(
+            place.is_second in readings
+            or place.message_of(approval) is None
+            or self._reach.was_down(place, approval)
+            for place in self._places
+        )
 
     def _make_void(self, approval: Approval, why: str) -> None:
         with self._journal.write() as tx:
@@ -229,40 +262,51 @@ class Cards:
     # -- after the decision ------------------------------------------------------------------------
 
     def _close(self, approval: Approval) -> None:
-        """Lock the card at once, tell the thread, and close when there is nothing more to tell."""
-        lost: StepFailed | None = None
-        try:
-            self._lock(approval)
-        except StepFailed as failed:
-            # The card or its channel is gone: that is told once, and then there is nobody to tell.
-            lost = failed
-        else:
-            self.last_look.tell_late(approval)
+        """Lock each card at once, tell its thread, and close when there is nothing more to tell."""
+        work = Apart()
+        for place in self._places:
+            work.do(partial(self._reach.do, place, partial(self._finish, place, approval)))
+        # A card or its channel that is gone is told once, and then there is nobody to tell there.
+        lost = [fault for fault in work.faults if isinstance(fault, StepFailed)]
+        is_waiting = len(lost) < len(work.faults)
         with self._journal.write() as tx:
             current = approvals.read(tx, approval.id)
+            standing = [one for one in self._places if one.message_of(current) is not None]
+            is_gone = bool(lost) and len(lost) >= len(standing)
             is_told = len(current.notes) == len(approval.notes)
             now = tx.clock.now()
             is_old = now - (current.decided_at or now) > CLOSES_AFTER
             # An approved call that is still to be sent keeps its card.
-            if lost is not None or (is_told and (is_old or current.due_at is None)):
+            is_done = is_gone or (is_told and (is_old or current.due_at is None))
+            if is_done and not is_waiting:
                 approvals.save(tx, msgspec.structs.replace(current, closed=True))
-        if lost is not None:
-            raise lost
+        work.raise_first()
 
-    def _lock(self, approval: Approval) -> None:
-        message, asked = approval.message, approval.card
+    def _finish(self, place: CardCalls, approval: Approval) -> None:
+        """All that is left to be done in one chat. Errors: as `Effects.perform`."""
+        approval = self._posting.adopt_late(place, self._again(approval))
+        message, asked = place.message_of(approval), place.card_of(approval)
         if message is None or asked is None:
             return
         with self._journal.read() as tx:
             locked = card_text.locked_card(tx, approval, asked)
             decided = card_text.decision_reply(tx, approval)
-        chat = self._roles.chat
-        self._calls.perform(
-            approval, "lock", "update_card", lambda: chat.update_card(message, locked)
-        )
-        self._calls.reply(approval, "decided", decided)
-        self._answers.tell_notes(approval)
+        place.lock(approval, message, locked)
+        place.reply(approval, "decided", decided)
+        self._answers.tell_notes(approval, place)
+        self.last_look.tell_late(approval, place)
 
 
 def _message_id(approval: Approval) -> str | None:
     return None if approval.message is None else approval.message.id
+
+
+def _read_card(place: CardCalls, approval: Approval) -> CardReading | None:
+    """What the card shows; None when somebody deleted it."""
+    message = place.message_of(approval)
+    if message is None:
+        return None
+    try:
+        return place.chat.read_card(message)
+    except NotFound:
+        return None

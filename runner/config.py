@@ -12,6 +12,7 @@ from pathlib import Path
 from connectors.registry import load_product
 from runner.config_rules import read_config
 from runner.config_types import (
+    FALLBACK,
     LONGEST_LEASE_H,
     Approvals,
     Budget,
@@ -30,6 +31,7 @@ from runner.config_types import (
 from runner.yaml_reader import Fault
 
 __all__ = [
+    "FALLBACK",
     "LONGEST_LEASE_H",
     "Approvals",
     "Budget",

@@ -48,6 +48,9 @@ class ApprovalRules:
             escalate_to=shape.escalate_to,
             escalate_after_s=shape.escalate_after_s,
             cli=shape.cli,
+            fallback_after_s=(
+                made.FALLBACK_AFTER_S if shape.fallback_after_s is None else shape.fallback_after_s
+            ),
         )
 
     def _all_answer(self, where: Where, names: tuple[str, ...]) -> None:

@@ -16,6 +16,7 @@ from runner import config_shapes as shapes
 from runner import config_types as made
 from runner.config_approvals import ApprovalRules
 from runner.config_connectors import ConnectorRules, Reading, is_loopback, is_url
+from runner.config_fallback import FallbackRules
 from runner.schema import closest, decode
 from runner.yaml_reader import Node, Report, read_yaml
 
@@ -63,7 +64,7 @@ class _Rules:
         shape = self._reading.shape
         connectors = self._connectors.connectors()
         roles = self._roles()
-        people = self._people(roles.get("chat"))
+        people = self._people(roles)
         return made.Config(
             state_dir=self._state_dir(),
             version=shape.version,
@@ -73,7 +74,7 @@ class _Rules:
             connectors=connectors,
             roles=roles,
             searches=self._searches(roles),
-            approvals=ApprovalRules(self._reading, people, roles).approvals(),
+            approvals=self._approvals(people, roles),
             guards=self._guards(),
             hunts=self._hunts(),
             heartbeat_url=self._heartbeat(),
@@ -93,20 +94,31 @@ class _Rules:
             self._reading.add((), "the file has no `state_dir`", mend, "path")
         return self._reading.path(text or "", ("state_dir",))
 
-    def _people(self, chat: str | None) -> dict[str, made.Person]:
-        """With the account at the bound chat product; one account of another product does not
+    def _people(self, roles: Mapping[str, str]) -> dict[str, made.Person]:
+        """With the accounts at the bound chat products; one account of another product does not
         vote."""
         self._one_owner()
-        bound = self._reading.shape.connectors.get(chat or "")
+
+        def account(person: shapes.PersonShape, role: str) -> str | None:
+            bound = self._reading.shape.connectors.get(roles.get(role, ""))
+            return None if bound is None else getattr(person, bound.type, None)
+
         return {
             name: made.Person(
                 name=name,
-                account=None if bound is None else getattr(person, bound.type, None),
+                account=account(person, "chat"),
+                fallback_account=account(person, made.FALLBACK),
                 os_user=person.os_user,
                 windows_user=person.windows_user,
             )
             for name, person in self._reading.shape.people.items()
         }
+
+    def _approvals(
+        self, people: Mapping[str, made.Person], roles: Mapping[str, str]
+    ) -> made.Approvals:
+        FallbackRules(self._reading, people, roles).check()
+        return ApprovalRules(self._reading, people, roles).approvals()
 
     def _one_owner(self) -> None:
         owners: dict[tuple[str, str], str] = {}
@@ -140,7 +152,8 @@ class _Rules:
     def _roles(self) -> dict[str, str]:
         bound: dict[str, str] = {}
         present = self._reading.keys(("connectors",))
-        for role in ROLES:
+        for role in (*ROLES, made.FALLBACK):
+            kind = "chat" if role == made.FALLBACK else role
             name = cast("str | None", getattr(self._reading.shape.roles, role))
             if name is None:
                 continue
@@ -148,10 +161,10 @@ class _Rules:
             if name not in present:
                 text = f"roles.{role}: there is no connector `{name}`"
                 self._reading.add(("roles", role), text, closest(name, present), "role")
-            elif (found := self._role_of(name)) not in (role, None):
+            elif (found := self._role_of(name)) not in (kind, None):
                 text = f"roles.{role}: the connector `{name}` is of role {found}"
                 self._reading.add(
-                    ("roles", role), text, f"Bind a connector of role {role}.", "role"
+                    ("roles", role), text, f"Bind a connector of role {kind}.", "role"
                 )
         self._missing_roles(bound)
         return bound

@@ -119,6 +119,7 @@ class ApprovalsShape(Shape, frozen=True, kw_only=True):
     escalate_to: Texts = ()
     escalate_after_s: Annotated[int, Meta(ge=30, le=86399)] | None = None
     cli: bool = False
+    fallback_after_s: Annotated[int, Meta(ge=0, le=3600)] | None = None
 
 
 class BudgetShape(Shape, frozen=True, kw_only=True):
@@ -158,6 +159,7 @@ class Roles(Shape, frozen=True, kw_only=True):
     siem: Name | None = None
     edr: Name | None = None
     chat: Name | None = None
+    chat_fallback: Name | None = None
     tickets: Name | None = None
 
 

@@ -14,6 +14,10 @@ from connectors.model import SavedSearch, Secret
 from connectors.product import Product
 from runner.yaml_reader import Fault
 
+FALLBACK = "chat_fallback"
+"""The role of the chat that stands in while the one of the role `chat` is out of reach."""
+FALLBACK_AFTER_S = 120
+
 
 class Mode(StrEnum):
     """How far the runner may go. `observe` judges and reports; `practice` asks and writes tickets
@@ -26,10 +30,12 @@ class Mode(StrEnum):
 
 class Person(Struct, frozen=True, kw_only=True):
     """One person, with one vote. `account`: the one at the chat product that is bound to the role;
-    `windows_user` are the accounts whose own hits this person may not approve."""
+    `fallback_account`: the one at the fall-back chat's product; `windows_user` are the accounts
+    whose own hits this person may not approve."""
 
     name: str
     account: str | None = None
+    fallback_account: str | None = None
     os_user: str | None = None
     windows_user: tuple[str, ...] = ()
 
@@ -82,7 +88,8 @@ class Tier(Struct, frozen=True, kw_only=True):
 class Approvals(Struct, frozen=True, kw_only=True):
     """Who may say yes, how many of them it takes, and how long a question stands. `mention` are the
     people whom a card calls; after `escalate_after_s`, `escalate_to` may answer, too. `cli`: people
-    may also answer on the runner's machine."""
+    may also answer on the runner's machine. `fallback_after_s`: how long the first chat must have
+    been out of reach before the fall-back chat stands in for it."""
 
     approvers: tuple[str, ...] = ()
     quorum: int = 1
@@ -92,6 +99,7 @@ class Approvals(Struct, frozen=True, kw_only=True):
     escalate_to: tuple[str, ...] = ()
     escalate_after_s: int | None = None
     cli: bool = False
+    fallback_after_s: int = FALLBACK_AFTER_S
 
 
 class Budget(Struct, frozen=True, kw_only=True):

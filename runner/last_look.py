@@ -7,18 +7,19 @@ machine. What comes later is told that it came too late. It never makes a yes.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import msgspec
 
 from connectors.base import Effect
 from connectors.errors import ConnectorError, NotFound
 from connectors.model import Account, Answer, Clock
+from runner import card_second
 from runner.card_answers import CardAnswers
+from runner.card_calls import CardCalls
 from runner.config import Mode
-from runner.journal import Journal, approvals, ledger
-from runner.journal.records import STANDING, Approval, ApprovalState, LedgerState
-from runner.roles import Roles
+from runner.journal import Journal, approvals, cases, ledger
+from runner.journal.records import STANDING, Approval, ApprovalState, LedgerRow, LedgerState
 from runner.votes import noes_of, objectors, votes_of
 
 log = logging.getLogger(__name__)
@@ -27,79 +28,85 @@ FRESH_S = 3.0
 """How long one reading serves the next devices of a wave."""
 
 
-class LastLook:
-    """Reads the answers to a question that is decided."""
+Shown = Mapping[bool, tuple[Answer, ...]]
+"""What each chat shows, by whether it is the fall-back's."""
 
-    def __init__(self, journal: Journal, roles: Roles, answers: CardAnswers, clock: Clock) -> None:
+
+class LastLook:
+    """Reads the answers to a question that is decided, in each chat that has a card of it."""
+
+    def __init__(self, journal: Journal, answers: CardAnswers, clock: Clock) -> None:
         self._journal = journal
-        self._roles = roles
         self._answers = answers
         self._clock = clock
-        self._seen: tuple[str, float, tuple[Answer, ...]] | None = None
+        self._seen: tuple[str, float, Shown] | None = None
 
     def objectors(self, approval_id: str, device_id: str) -> tuple[str, ...]:
-        """Who says no to this device by now. Nobody, where chat cannot be read: people agreed, and
+        """Who says no to this device by now. Nobody, where no chat can be read: people agreed, and
         an attack goes on meanwhile; that nobody could look is told in the thread."""
         with self._journal.read() as tx:
             approval = approvals.read(tx, approval_id)
         return self._noes(approval, self._shown(approval), device_id)
 
-    def tell_late(self, approval: Approval) -> None:
-        """Tell those whose no came after the call. Errors: `ConnectorError`."""
+    def tell_late(self, approval: Approval, place: CardCalls) -> None:
+        """Tell those whose no in this chat came after the call. Errors: `ConnectorError`."""
         if approval.state is not ApprovalState.APPROVED or approval.mode is not Mode.ACT:
             return
         if not approval.items or approval.due_at is not None:
             return
-        answers = self._read(approval)
+        shown = {place.is_second: self._read(approval, place)}
+        is_unread = place.name in approval.unread
+        # Only what stands in a chat can have been unseen there.
+        asked = msgspec.structs.replace(approval, local=()) if is_unread else approval
         for item in approval.items:
-            device = item.device
-            by = self._noes(approval, answers, device.device_id)
+            by = self._noes(asked, shown, item.device.device_id)
             with self._journal.write() as tx:
-                row = ledger.find(tx, device.subject)
+                row = ledger.find(tx, item.device.subject)
                 if not by or row is None or row.approval_id != approval.id:
                     continue
-                late = f"The no of {', '.join(by)} came too late"
-                if approval.effect is Effect.CONTAIN and row.state in STANDING:
-                    is_sure = row.state is not LedgerState.UNKNOWN
-                    sent = "had been sent" if is_sure else "may have been sent"
-                    undo = f"to undo it: stockade release {device.hostname} --reason …"
-                    text = f"{late}: the isolation of {device.hostname} {sent}; {undo}"
-                elif row.state in (LedgerState.RELEASE_REQUESTED, LedgerState.RELEASED):
-                    text = f"{late}: the release of {device.hostname} had been sent."
-                else:
-                    continue
-                approvals.add_note(tx, approval.id, text)
+                text = _too_late(approval, row, card_second.late_no(approval, by, place.name))
+                if text is not None and text not in approvals.read(tx, approval.id).late_noes:
+                    approvals.add_note(tx, approval.id, text)
+                    current = approvals.read(tx, approval.id)
+                    late_noes = (*current.late_noes, text)
+                    approvals.save(tx, msgspec.structs.replace(current, late_noes=late_noes))
+                    refs = {"case": approval.case_id, "approval": approval.id}
+                    tx.entry("no_came_too_late", refs, {"by": by, "chat": place.name})
+                    cases.revise(tx, approval.case_id)
 
     # -- reading -----------------------------------------------------------------------------------
 
-    def _shown(self, approval: Approval) -> tuple[Answer, ...]:
-        """What chat shows, or showed a moment ago; nothing where it cannot be read."""
+    def _shown(self, approval: Approval) -> Shown:
+        """What the chats show, or showed a moment ago; nothing of one that cannot be read."""
         now = self._clock.monotonic()
         if self._seen is None or self._seen[0] != approval.id or now - self._seen[1] > FRESH_S:
-            try:
-                answers = self._read(approval)
-            except ConnectorError as fault:
-                self._tell_unseen(approval, fault)
-                answers = ()
-            self._seen = (approval.id, now, answers)
+            shown: dict[bool, tuple[Answer, ...]] = {}
+            for place in self._answers.places:
+                try:
+                    shown[place.is_second] = self._read(approval, place)
+                except ConnectorError as fault:
+                    self._tell_unseen(approval, place, fault)
+            self._seen = (approval.id, now, shown)
         return self._seen[2]
 
-    def _read(self, approval: Approval) -> tuple[Answer, ...]:
+    def _read(self, approval: Approval, place: CardCalls) -> tuple[Answer, ...]:
         """Whatever the card shows by now: it may be locked, and a no under it is one all the
         same."""
-        if approval.message is None:
+        message = place.message_of(approval)
+        if message is None:
             return ()
         try:
-            return tuple(self._roles.chat.read_card(approval.message).answers)
+            return tuple(place.chat.read_card(message).answers)
         except NotFound:
             # There is nothing any more that anybody could answer.
             return ()
 
-    def _tell_unseen(self, approval: Approval, fault: ConnectorError) -> None:
+    def _tell_unseen(self, approval: Approval, place: CardCalls, fault: ConnectorError) -> None:
         log.warning("card approval=%s cannot be read before the call: %s", approval.id, fault)
+        where = f" in {place.name}" if len(self._answers.places) > 1 else ""
         text = (
-            "Whether anybody said no since the decision could not be read just before the call; "
-            "it goes on, because people had agreed."
+            f"Whether anybody said no{where} since the decision could not be read just before the"
+            " call; it goes on, because people had agreed."
         )
         with self._journal.write() as tx:
             if text not in approvals.read(tx, approval.id).notes:
@@ -109,17 +116,31 @@ class LastLook:
 
     # -- judging -----------------------------------------------------------------------------------
 
-    def _noes(
-        self, approval: Approval, answers: Sequence[Answer], device_id: str
-    ) -> tuple[str, ...]:
+    def _noes(self, approval: Approval, shown: Shown, device_id: str) -> tuple[str, ...]:
         noes = noes_of(approval, device_id)
-        given = [answer for answer in answers if answer.choice in noes]
+        given = {
+            is_second: tuple(answer for answer in answers if answer.choice in noes)
+            for is_second, answers in shown.items()
+        }
         electorate = self._answers.electorate(approval, given)
         # Whom chat cannot describe just now is on the list all the same, and a no does less harm.
         accounts = {name: found or _member(name) for name, found in electorate.accounts.items()}
         electorate = msgspec.structs.replace(electorate, accounts=accounts)
-        votes = votes_of(approval, given, electorate, self._clock.now())
+        now = self._clock.now()
+        votes = votes_of(approval, given.get(False, ()), electorate, now, given.get(True, ()))
         return objectors(approval, votes, device_id)
+
+
+def _too_late(approval: Approval, row: LedgerRow, late: str) -> str | None:
+    """What is told of a no that came too late; None where nothing was done."""
+    host = row.device.hostname
+    if approval.effect is Effect.CONTAIN and row.state in STANDING:
+        sent = "had been sent" if row.state is not LedgerState.UNKNOWN else "may have been sent"
+        undo = f"to undo it: stockade release {host} --reason …"
+        return f"{late}: the isolation of {host} {sent}; {undo}"
+    if row.state in (LedgerState.RELEASE_REQUESTED, LedgerState.RELEASED):
+        return f"{late}: the release of {host} had been sent."
+    return None
 
 
 def _member(account: str) -> Account:

@@ -110,8 +110,8 @@ def _containment_blocks(
             + ("counted" if vote.counted else f"not counted: {vote.why_not}")
             for vote in approval.votes
         )
-        if votes:
-            blocks.append(Bullets(items=votes))
+        if said := (*votes, *approval.late_noes):
+            blocks.append(Bullets(items=said))
     if rows:
         names = " or ".join(sorted({row.device.hostname for row in rows}))
         blocks.append(Paragraph(text=f"To undo: stockade release {names} --reason …"))

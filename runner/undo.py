@@ -149,6 +149,6 @@ def _stays(tx: Tx, case: Case) -> list[str]:
         one.code
         for run in runs.of_case(tx, case.id)
         for one in approvals.of_run(tx, run.id)
-        if one.message is not None
+        if one.message is not None or one.second is not None
     ]
     return stays + [f"the card of question {code}, and what was said under it" for code in asked]

@@ -6,7 +6,7 @@ path from silence, doubt or a failed look-up to a yes.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
@@ -46,15 +46,16 @@ class Electorate(Struct, frozen=True, kw_only=True):
     takes_logins: bool = False
     """May people answer on the runner's machine?"""
 
-    def person_of(self, account: str) -> Person | None:
+    def person_of(self, account: str, *, is_second: bool = False) -> Person | None:
+        """Whose account that is. `is_second`: in the fall-back chat."""
         for person in self.people.values():
-            if person.account == account:
+            if account == (person.fallback_account if is_second else person.account):
                 return person
         return None
 
-    def why_not(self, account: str) -> str | None:
+    def why_not(self, account: str, *, is_second: bool = False) -> str | None:
         """Why this account's answer does not count; None when it does."""
-        person = self.person_of(account)
+        person = self.person_of(account, is_second=is_second)
         if person is None or person.name not in self.approvers:
             return UNLISTED
         found = self.accounts.get(account)
@@ -80,7 +81,7 @@ class Electorate(Struct, frozen=True, kw_only=True):
     def kept(self, vote: Vote) -> Vote:
         """A vote that chat showed before, while chat cannot be read: it stands only as long as the
         list still has the person."""
-        person = self.person_of(vote.account)
+        person = self.person_of(vote.account, is_second=vote.is_second)
         if not vote.counted or (person is not None and person.name in self.approvers):
             return vote
         return msgspec.structs.replace(vote, counted=False, why_not=UNLISTED)
@@ -105,33 +106,60 @@ def _is_account_of(person: Person, user: str) -> bool:
 
 
 def votes_of(
-    approval: Approval, answers: Sequence[Answer], electorate: Electorate, now: datetime
+    approval: Approval,
+    answers: Sequence[Answer] | None,
+    electorate: Electorate,
+    now: datetime,
+    second: Sequence[Answer] | None = None,
 ) -> tuple[Vote, ...]:
     """The votes of one reading, each with why it does not count; a vote keeps the time when it was
-    first seen, and one that is gone is kept as withdrawn."""
-    offered = {asked.choice.emoji for asked in approval.choices}
-    before = {(vote.account, vote.choice): vote for vote in approval.votes}
-    found = {(vote.account, vote.choice): vote for vote in votes_given_here(approval, electorate)}
-    for answer in answers:
-        if answer.choice not in offered:
-            continue
-        key = (answer.account, answer.choice)
-        person = electorate.person_of(answer.account)
-        why_not = electorate.why_not(answer.account)
-        found[key] = Vote(
-            account=answer.account,
-            person=None if person is None else person.name,
-            choice=answer.choice,
-            seen_at=before[key].seen_at if key in before else now,
-            counted=why_not is None,
-            why_not=why_not,
-        )
+    first seen, and one that is gone is kept as withdrawn. `second`: what the fall-back chat shows.
+    None for a chat that was not read: what it showed before stands."""
+    before = {_key_of(vote): vote for vote in approval.votes}
+    shown = {False: answers, True: second}
+    found = {_key_of(vote): vote for vote in votes_given_here(approval, electorate)}
+    for is_second, answers_there in shown.items():
+        for vote in _given(approval, answers_there or (), electorate, now, is_second=is_second):
+            key = _key_of(vote)
+            seen_at = before[key].seen_at if key in before else now
+            found[key] = msgspec.structs.replace(vote, seen_at=seen_at)
     gone = [
-        msgspec.structs.replace(vote, withdrawn=True, counted=False, why_not="withdrawn")
+        electorate.kept(vote)
+        if shown[vote.is_second] is None
+        else msgspec.structs.replace(vote, withdrawn=True, counted=False, why_not="withdrawn")
         for key, vote in before.items()
         if key not in found
     ]
     return (*found.values(), *gone)
+
+
+def _key_of(vote: Vote) -> tuple[bool, str, str]:
+    return vote.is_second, vote.account, vote.choice
+
+
+def _given(
+    approval: Approval,
+    answers: Sequence[Answer],
+    electorate: Electorate,
+    now: datetime,
+    *,
+    is_second: bool,
+) -> Iterator[Vote]:
+    """The answers of one chat, as votes first seen now; emoji that were not offered are none."""
+    offered = {asked.choice.emoji for asked in approval.choices}
+    for answer in answers:
+        if answer.choice in offered:
+            person = electorate.person_of(answer.account, is_second=is_second)
+            why_not = electorate.why_not(answer.account, is_second=is_second)
+            yield Vote(
+                account=answer.account,
+                person=None if person is None else person.name,
+                choice=answer.choice,
+                seen_at=now,
+                counted=why_not is None,
+                why_not=why_not,
+                is_second=is_second,
+            )
 
 
 def votes_given_here(approval: Approval, electorate: Electorate) -> tuple[Vote, ...]:

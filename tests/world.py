@@ -386,11 +386,15 @@ def running_world(
     playbooks: dict[str, str] | None = None,
     hook: Hook | None = None,
     recorded: bool = False,
+    second_chat: bool = False,
 ) -> Iterator[World]:
     """A world for the time of a block. `changes`: laid over `settings()`. `recorded`: with the
-    scenario's own hits; without, only those that `hit` makes."""
+    scenario's own hits; without, only those that `hit` makes. `second_chat`: a Matrix room runs,
+    too, which `tests/second_chat.py` configures."""
     clock = FakeClock()
-    with running_emulators(folder / "products", clock, hook=hook) as emulators:
+    with running_emulators(
+        folder / "products", clock, hook=hook, second_chat=second_chat
+    ) as emulators:
         if not recorded:
             splunk = emulators.splunk
             splunk.events = [event for event in splunk.events if not is_wmic_format(event.row)]

@@ -6,6 +6,7 @@ from typing import Any
 
 from connectors.emulators.fleet import Emulators
 from connectors.emulators.jira_requests import PROJECT
+from connectors.emulators.matrix import ROOM
 from connectors.emulators.slack_messages import TEAM
 from connectors.emulators.slack_workspace import CHANNEL
 
@@ -54,6 +55,11 @@ def settings(emulators: Emulators) -> dict[str, Any]:
             "falcon": product("falcon", "client_id", "client_secret", tenant="demo"),
             "slack": product("slack", "token", options={"channel": CHANNEL, "team": TEAM}),
             "jira": product("jira", "email", "api_token", options={"project": PROJECT}),
+            **(
+                {"matrix": product("matrix", "token", options={"room": ROOM})}
+                if "matrix" in urls
+                else {}
+            ),
         },
         "roles": {"siem": "splunk", "edr": "falcon", "chat": "slack", "tickets": "jira"},
         "searches": {

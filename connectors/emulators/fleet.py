@@ -1,7 +1,9 @@
-"""All four stand-ins together: one world, one state folder, one switch.
+"""All stand-ins together: one world, one state folder, one switch.
 
     with running_emulators(tmp_path, clock) as world:
         world.splunk, world.falcon, world.slack, world.jira
+
+With `second_chat` there is also `world.matrix`.
 
 The scenario's base time, the credentials and each product's state lie in the folder; a second
 start on the same folder sees the same world; ports are given anew.
@@ -12,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,6 +24,7 @@ from connectors.emulators import scenario
 from connectors.emulators.emulator import Emulator, Keys
 from connectors.emulators.falcon import Falcon, Hook
 from connectors.emulators.jira import Jira
+from connectors.emulators.matrix import Matrix
 from connectors.emulators.slack import Slack
 from connectors.emulators.splunk import Splunk
 from connectors.emulators.store import StateFile
@@ -30,9 +34,11 @@ _Product = TypeVar("_Product", bound=Emulator)
 
 
 class Emulators:
-    """The four stand-ins of one state folder."""
+    """The stand-ins of one state folder. `matrix` runs only where a second chat is asked for."""
 
-    def __init__(self, state: Path, clock: Clock, *, hook: Hook | None = None) -> None:
+    def __init__(
+        self, state: Path, clock: Clock, *, hook: Hook | None = None, second_chat: bool = False
+    ) -> None:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.state = state
         self._clock = clock
@@ -43,6 +49,11 @@ class Emulators:
         self.falcon = Falcon(clock, keys=self._keys(Falcon), store=self._store(Falcon), hook=hook)
         self.slack = self._plain(Slack)
         self.jira = self._plain(Jira)
+        self._second_chat = second_chat
+
+    @cached_property
+    def matrix(self) -> Matrix:
+        return self._plain(Matrix)
 
     def _plain(self, product: type[_Product]) -> _Product:
         return product(self._clock, keys=self._keys(product), store=self._store(product))
@@ -67,7 +78,8 @@ class Emulators:
         return keys
 
     def all(self) -> tuple[Emulator, ...]:
-        return (self.splunk, self.falcon, self.slack, self.jira)
+        more = (self.matrix,) if self._second_chat else ()
+        return (self.splunk, self.falcon, self.slack, self.jira, *more)
 
     def start(self) -> None:
         for emulator in self.all():
@@ -101,20 +113,22 @@ class Emulators:
         }
 
 
-def start_all(state: Path, clock: Clock, *, hook: Hook | None = None) -> Emulators:
-    """Start all four on ports that the system chooses; `stop()` ends them."""
-    world = Emulators(state, clock, hook=hook)
+def start_all(
+    state: Path, clock: Clock, *, hook: Hook | None = None, second_chat: bool = False
+) -> Emulators:
+    """Start all on ports that the system chooses; `stop()` ends them."""
+    world = Emulators(state, clock, hook=hook, second_chat=second_chat)
     world.start()
     return world
 
 
 @contextmanager
 def running_emulators(
-    state: Path, clock: Clock, *, hook: Hook | None = None
+    state: Path, clock: Clock, *, hook: Hook | None = None, second_chat: bool = False
 ) -> Iterator[Emulators]:
-    """All four for the time of a block. Errors: `AssertionError` at the end when a stand-in itself
+    """All for the time of a block. Errors: `AssertionError` at the end when a stand-in itself
     crashed, so that its fault is not taken for the product's."""
-    world = start_all(state, clock, hook=hook)
+    world = start_all(state, clock, hook=hook, second_chat=second_chat)
     try:
         yield world
     finally:

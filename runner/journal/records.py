@@ -168,6 +168,18 @@ class Vote(Struct, frozen=True, kw_only=True):
     counted: bool
     why_not: str | None = None
     withdrawn: bool = False
+    is_second: bool = False
+    """Given in the fall-back chat."""
+
+
+class SecondCard(Struct, frozen=True, kw_only=True):
+    """The card in the fall-back chat. `name`, `first`: what the configuration calls that chat's
+    connector, and the first one's. `message` is None until it was posted."""
+
+    name: str
+    first: str
+    card: Card
+    message: MessageRef | None = None
 
 
 class LocalAnswer(Struct, frozen=True, kw_only=True):
@@ -215,10 +227,16 @@ class Approval(Struct, frozen=True, kw_only=True):
     why: str | None = None
     card: Card | None = None
     message: MessageRef | None = None
+    second: SecondCard | None = None
+    unread: dict[str, datetime] = {}
+    """Which chats could not be reached, and since when: now, or when it was decided. Kept where a
+    fall-back chat is configured."""
     votes: tuple[Vote, ...] = ()
     local: tuple[LocalAnswer, ...] = ()
     notes: tuple[str, ...] = ()
     """Sentences for the card's thread, in order; follow-up posts each once."""
+    late_noes: tuple[str, ...] = ()
+    """Sentences about each no that came, or was seen, after the call."""
     due_at: datetime | None = None
     """When the approved call may be tried next; None once it is done."""
     closed: bool = False
