@@ -21,17 +21,21 @@ ACTION = "ask"
 async def ask(frame: Frame, step: Ask, path: str) -> None:
     """Ask, and wait as a row until people have answered or time is up.
 
-    The value: {answer, state}; `state` is answered, expired or observed, and all but the first
-    have the answer that the playbook names for silence. Errors: `StepFailed` when the question was
-    void three times: nobody could be asked.
+    The value: {answer, state}; `state` is answered, expired, observed or denied, and all but the
+    first have the answer that the playbook names for silence. Errors: `StepFailed` when the
+    question was void three times: nobody could be asked.
     """
     text = evaluate(step.question, frame.names)
     if not isinstance(text, str):
         raise StepFailed("playbook", "the question is no text")
     for n in range(MOST_VOIDS):
-        if await _mode(frame, f"{path}#mode.{n}") is Mode.OBSERVE:
+        mode = await _mode(frame, f"{path}#mode.{n}")
+        if mode == Mode.OBSERVE:
             # Nobody is asked in this mode; what silence counts as holds.
             frame.keep(step.id, _value(step.on_expiry, "observed"), "skipped")
+            return
+        if mode not in tuple(Mode):
+            frame.keep(step.id, _value(step.on_expiry, "denied"), "denied")
             return
         decision = await frame.ctx.ask(f"{path}#ask.{n}", _question(frame, step, path, n, text))
         if not decision.void:
@@ -41,9 +45,12 @@ async def ask(frame: Frame, step: Ask, path: str) -> None:
     _keep(frame, step, decision)
 
 
-async def _mode(frame: Frame, key: str) -> Mode:
-    """The mode when the question was due, journalled: a replay must go the same way."""
-    return Mode(await frame.ctx.call(key, Call(name="mode", send=lambda _s: frame.ctx.mode)))
+async def _mode(frame: Frame, key: str) -> str:
+    """The mode when the question was due, or why the configuration lets none be put; journalled: a
+    replay must go the same way."""
+    ctx = frame.ctx
+    send = lambda _s: ctx.refusal(Effect.NOTIFY) or ctx.mode  # noqa: E731
+    return str(await ctx.call(key, Call(name="mode", send=send)))
 
 
 def _question(frame: Frame, step: Ask, path: str, n: int, text: str) -> Question:

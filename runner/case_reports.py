@@ -209,7 +209,7 @@ class CaseReports:
             again_s=86400.0,
         )
         try:
-            self._effects.perform(_scope(case), f"{what}.{ticket.id}", call, self._config.mode)
+            self._effects.begin(_scope(case), f"{what}.{ticket.id}", call, self._config.mode)
         except StepFailed as fault:
             self.trouble[case.id] = f"{text} The channel could not be told: {fault}"
 

@@ -67,6 +67,9 @@ _CONTAINMENT_OUTPUTS = {
     "devices": ValueType.LIST,
 }
 
+TOLD = ("sent", "observed", "denied")
+"""What became of a ticket or a message: the mode only observes, or `allowed_effects` lacks it."""
+
 CATALOGUE: dict[str, ActionSpec] = {
     spec.name: spec
     for spec in (
@@ -157,21 +160,24 @@ CATALOGUE: dict[str, ActionSpec] = {
             about="Open the case's one ticket; it is kept up without the playbook.",
             effect=Effect.DOCUMENT,
             inputs={"title": _TEXT},
-            outputs={"key": ValueType.TEXT, "url": ValueType.TEXT},
+            outputs={"key": ValueType.TEXT, "url": ValueType.TEXT, "state": ValueType.TEXT},
+            words={"state": TOLD},
         ),
         ActionSpec(
             name="tickets.comment_ticket",
             about="Add a comment to the case's ticket.",
             effect=Effect.DOCUMENT,
             inputs={"text": _TEXT},
-            outputs={"key": ValueType.TEXT},
+            outputs={"key": ValueType.TEXT, "state": ValueType.TEXT},
+            words={"state": (*TOLD, "no_ticket")},
         ),
         ActionSpec(
             name="chat.post_message",
             about="Say something in the responders' channel.",
             effect=Effect.NOTIFY,
             inputs={"text": _TEXT},
-            outputs={"id": ValueType.TEXT},
+            outputs={"id": ValueType.TEXT, "state": ValueType.TEXT},
+            words={"state": TOLD},
         ),
     )
 }

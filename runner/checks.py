@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
+from connectors.base import Effect
 from connectors.errors import ConnectorError
 from connectors.model import CheckResult, SavedSearch
 from runner import arming, isolations
@@ -46,6 +47,7 @@ def check(service: Service) -> Result:
     found += _searches(service)
     found += _protection(service)
     found += _own_hosts(config)
+    found += _effects(config)
     found += _suppressions(config, service.clock.now().date())
     found += _ledger(service.journal)
     found += _standing(service.journal, config)
@@ -142,6 +144,13 @@ def _protection(service: Service) -> list[CheckResult]:
 def _own_hosts(config: Config) -> list[CheckResult]:
     hosts = ", ".join(own_hosts(config)) or "none"
     return [CheckResult(what=f"never isolated, as the runner needs them: {hosts}", ok=True)]
+
+
+def _effects(config: Config) -> list[CheckResult]:
+    """What is never done, whatever a playbook says."""
+    missing = [effect for effect in Effect if effect not in config.guards.allowed_effects]
+    what = f"not in guards.allowed_effects, and so never done: {', '.join(missing)}"
+    return [CheckResult(what=what, ok=True)] if missing else []
 
 
 def _disk(service: Service) -> list[CheckResult]:

@@ -203,16 +203,30 @@ class _Rules:
                 self._reading.warnings.append(
                     "guards.protected_file is missing: the runner only observes"
                 )
-            if Effect.CONTAIN not in shape.allowed_effects:
+            if Effect.CONTAIN not in (shape.allowed_effects or ()):
                 self._reading.warnings.append(
                     "guards.allowed_effects has no `contain`: nothing is isolated"
                 )
         return made.Guards(
             protected_file=protected,
-            allowed_effects=frozenset(shape.allowed_effects),
+            allowed_effects=self._allowed_effects(shape.allowed_effects),
             budget=budget,
             lease_h=None if shape.lease_h is None else float(shape.lease_h),
         )
+
+    def _allowed_effects(self, given: tuple[Effect, ...] | None) -> frozenset[Effect]:
+        """Reading is always allowed: without it, nothing could be judged."""
+        if given is None:
+            return made.UNSET_EFFECTS
+        acts = [effect for effect in (Effect.CONTAIN, Effect.RELEASE) if effect in given]
+        if acts and Effect.NOTIFY not in given:
+            self._reading.add(
+                ("guards", "allowed_effects"),
+                f"guards.allowed_effects: `{acts[0]}` needs `notify`: people are asked first",
+                "Add notify, or take contain and release out.",
+                "effects",
+            )
+        return frozenset(given) | {Effect.INVESTIGATE}
 
     def _hunts(self) -> made.Hunts:
         shape = self._reading.shape.hunts

@@ -129,7 +129,7 @@ class BudgetShape(Shape, frozen=True, kw_only=True):
 
 class GuardsShape(Shape, frozen=True, kw_only=True):
     protected_file: Text | None = None
-    allowed_effects: tuple[Effect, ...] = (Effect.INVESTIGATE,)
+    allowed_effects: tuple[Effect, ...] | None = None
     budget: BudgetShape = BudgetShape()
     lease_h: Annotated[float, Meta(gt=0, le=LONGEST_LEASE_H)] | None = None
 

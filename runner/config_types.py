@@ -112,11 +112,15 @@ class Budget(Struct, frozen=True, kw_only=True):
 LONGEST_LEASE_H = 720
 
 
+UNSET_EFFECTS = frozenset({Effect.INVESTIGATE, Effect.NOTIFY, Effect.DOCUMENT})
+"""What a configuration that names no effects allows, as far as the mode goes: no containment."""
+
+
 class Guards(Struct, frozen=True, kw_only=True):
     """What may be done at all."""
 
     protected_file: Path | None = None
-    allowed_effects: frozenset[Effect] = frozenset({Effect.INVESTIGATE})
+    allowed_effects: frozenset[Effect] = UNSET_EFFECTS
     budget: Budget = Budget()
     lease_h: float | None = None
     """For how many hours an isolation stands without being renewed; None: no end."""

@@ -152,6 +152,10 @@ class Context(Protocol):
         """Perform once, journal, and give the same value for ever after. Errors: `StepFailed`."""
         ...
 
+    def refusal(self, effect: Effect) -> str | None:
+        """Why the configuration does not allow an effect; None when it does."""
+        ...
+
     async def ask(self, key: str, question: Question) -> Decision:
         """Ask people, or share the question that another run has open about the same device."""
         ...

@@ -40,7 +40,7 @@ class Crew:
         carry: Carry,
     ) -> None:
         self._journal = journal
-        effects = Effects(journal, clock)
+        effects = Effects(journal, clock, config.guards.allowed_effects)
         self.cards = Cards(journal, config, roles, effects, clock, carry)
         self.followup = FollowUp(journal, config, roles, effects, carry)
         self.engine = Engine(journal, config, effects, clock, self._play, between_calls)

@@ -53,11 +53,30 @@ def forbidden_by(mode: Mode, effect: Effect) -> bool:
 
 
 class Effects:
-    """Performs effects under (scope, key), each once."""
+    """Performs effects under (scope, key), each once. `allowed`: by configuration."""
 
-    def __init__(self, journal: Journal, clock: Clock) -> None:
+    def __init__(
+        self, journal: Journal, clock: Clock, allowed: frozenset[Effect] = frozenset(Effect)
+    ) -> None:
         self._journal = journal
         self._clock = clock
+        self._allowed = allowed
+
+    def refusal(self, effect: Effect) -> str | None:
+        """Why the configuration does not allow an effect; None when it does."""
+        return None if effect in self._allowed else f"{effect} is not in guards.allowed_effects"
+
+    def begin(self, scope: str, key: str, call: Call, mode: Mode) -> Any:
+        """As `perform`, for what nobody has begun: refused where the configuration does not allow
+        it. Then the value is `{denied: why}`, for ever after."""
+        step = self._step(scope, key)
+        why = self.refusal(declared(call).effect)
+        if why is not None and (step is None or step.status is StepStatus.PENDING):
+            error = StepError(kind="denied", text=why)
+            return self.close(
+                step or self._new(scope, key, call), StepStatus.DENIED, {"denied": why}, error
+            )
+        return self.perform(scope, key, call, mode, call.unsent)
 
     def perform(self, scope: str, key: str, call: Call, mode: Mode, unsent: Any = None) -> Any:
         """Do it, or give what became of it before.
@@ -68,7 +87,7 @@ class Effects:
         action = declared(call)
         if step := self._step(scope, key):
             match step.status:
-                case StepStatus.SUCCEEDED | StepStatus.SKIPPED:
+                case StepStatus.SUCCEEDED | StepStatus.SKIPPED | StepStatus.DENIED:
                     return step.value
                 case StepStatus.UNKNOWN:
                     raise Suspended("person")

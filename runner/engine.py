@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from connectors.base import Effect
 from connectors.errors import OutcomeUnknown, Rejected, Unavailable
 from connectors.model import Alert, Clock
 from runner.approvals import abandon, decision_of, open_question
@@ -60,7 +61,10 @@ class RunContext:
             step = runs.step(tx, self.run.id, key)
         if step is None or step.status in (StepStatus.PENDING, StepStatus.INTENDED):
             self._engine.give_way(self.run, key)
-        return self._engine.effects.perform(self.run.id, key, call, self.mode, call.unsent)
+        return self._engine.effects.begin(self.run.id, key, call, self.mode)
+
+    def refusal(self, effect: Effect) -> str | None:
+        return self._engine.effects.refusal(effect)
 
     async def ask(self, key: str, question: Question) -> Decision:
         with self._journal.read() as tx:

@@ -37,7 +37,7 @@ CASE_FIELDS = ("id", "host", "search")
 FAILURE_FIELDS = ("kind", "text")
 STATUSES = ("succeeded", "failed", "unknown", "skipped", "denied")
 ASK_OUTPUTS = {"answer": ValueType.TEXT, "state": ValueType.TEXT}
-ASK_STATES = ("answered", "expired", "observed")
+ASK_STATES = ("answered", "expired", "observed", "denied")
 RUN_OUTPUTS = {
     "reason": ValueType.TEXT,
     "verdict": ValueType.TEXT,

@@ -29,6 +29,7 @@ from runner.journal.records import (
     Run,
     RunStatus,
     StepResult,
+    StepStatus,
 )
 from runner.masking import mask_secrets
 from runner.wording import (
@@ -57,6 +58,7 @@ def case_document(tx: Tx, case: Case, mode: Mode) -> Document:
     blocks += _containment_blocks(tx, case, asked, steps)
     blocks += origin_blocks(graph_of(tx, case), _values(steps, "#origin"))
     blocks += _spread_blocks(steps)
+    blocks += _refused_blocks(steps)
     blocks += _unchecked_blocks(steps)
     blocks += _timeline_blocks(case, asked, ledger.of_case(tx, case.id), steps)
     blocks.append(Paragraph(text=f"Revision {case.revision}. Journal anchor {latest(tx)}."))
@@ -188,11 +190,27 @@ def _spread_blocks(steps: Sequence[tuple[Run, list[StepResult]]]) -> list[Block]
     return [*blocks, Bullets(items=said)]
 
 
+def _refused_blocks(steps: Sequence[tuple[Run, list[StepResult]]]) -> list[Block]:
+    """What the playbook wanted and the configuration does not allow; nothing when all went."""
+    lines: dict[str, None] = {}
+    for _, found in steps:
+        for step in found:
+            where = step.key.partition("#")[0].strip("/")
+            if step.status is StepStatus.DENIED and step.error:
+                lines[f"{where}: NOT done, {step.error.text}"] = None
+            elif "#mode." in step.key and step.value and step.value not in tuple(Mode):
+                lines[f"{where}: people NOT asked, {step.value}"] = None
+    return [Heading(text="Not allowed"), Bullets(items=tuple(lines))] if lines else []
+
+
 def _unchecked_blocks(steps: Sequence[tuple[Run, list[StepResult]]]) -> list[Block]:
     hunts = [*_values(steps, "#assess"), *_values(steps, "#origin"), *_values(steps, "#result")]
     gaps = dict.fromkeys(str(gap) for hunt in hunts for gap in hunt.get("not_searched", []))
     failed = [
-        f"{step.key}: {step.error.text}" for _, found in steps for step in found if step.error
+        f"{step.key}: {step.error.text}"
+        for _, found in steps
+        for step in found
+        if step.error and step.status is not StepStatus.DENIED
     ]
     always = [
         "other ways in and out than the same stylesheet address",

@@ -17,6 +17,7 @@ from runner.journal.records import (
     LedgerRow,
     Run,
     StepClass,
+    StepStatus,
 )
 
 MOST_CASES = 1_000_000
@@ -61,10 +62,13 @@ def played_in(journal: Journal) -> tuple[Played, ...]:
             asked = [one for run in of_case for one in approvals.of_run(tx, run.id)]
             every = [step for run in of_case for step in runs.steps_of(tx, run.id)]
             steps = [(step.key, step.value) for step in every]
-            told = [step.key for step in every if step.step_class is StepClass.EFFECT]
+            effects = [step for step in every if step.step_class is StepClass.EFFECT]
+            told = [step.key for step in effects if step.status is not StepStatus.DENIED]
             made = _played(case, of_case, asked, ledger.of_case(tx, case.id))
             does = tuple(dict.fromkeys(_path(key) for key in told if "#do." not in key))
-            made = msgspec.structs.replace(made, does=does)
+            denied = [step for step in effects if step.status is StepStatus.DENIED]
+            never = tuple(f"{_path(one.key)}: {one.value['denied']}" for one in denied if one.value)
+            made = msgspec.structs.replace(made, does=does, refused=never)
             at, line = alert.occurred_at, alert.cmdline or ""
             found.append(_with(made, steps, _names(steps), cmdline=line, at=at))
     return tuple(found)
@@ -128,7 +132,7 @@ def _with(
     at: datetime | None,
 ) -> Played:
     """With what guards denied, and what others had asked or done before."""
-    refused: dict[str, None] = {}
+    refused: dict[str, None] = dict.fromkeys(made.refused)
     shared: dict[str, None] = {}
     for key, value in steps:
         if not isinstance(value, dict):

@@ -18,6 +18,8 @@ from runner.journal.records import Case
 from runner.masking import mask_secrets
 from runner.work import Work, read
 
+SENT = "sent"
+
 
 def correlation_of(case_id: str) -> str:
     """The key by which a case's ticket is found again, for ever."""
@@ -54,8 +56,8 @@ async def create_ticket(work: Work) -> Any:
             again_s=work.step.timeout_s or 86400.0,
         ),
     )
-    if made is None:
-        return {"key": "", "url": ""}
+    if state := unsent_state(made):
+        return {"key": "", "url": "", "state": state}
     ref = msgspec.convert(made, TicketRef)
     with bench.journal.read() as tx:
         is_known = cases.read(tx, case_id).ticket == ref
@@ -65,7 +67,14 @@ async def create_ticket(work: Work) -> Any:
             cases.save(tx, kept)
             cases.set_reported(tx, case_id, kept.revision)
             tx.entry("ticket_opened", {"case": case_id}, ref)
-    return {"key": ref.key, "url": ref.url}
+    return {"key": ref.key, "url": ref.url, "state": SENT}
+
+
+def unsent_state(made: Any) -> str | None:
+    """Why nothing was sent: the mode only observes, or the configuration does not allow it."""
+    if made is None:
+        return "observed"
+    return "denied" if "denied" in made else None
 
 
 def _draft(work: Work, case: Case, body: Document) -> TicketDraft:
@@ -96,7 +105,7 @@ async def comment_ticket(work: Work) -> Any:
 
     ticket = await read(work, "which", which)
     if ticket is None:
-        return {"key": ""}
+        return {"key": "", "state": "no_ticket"}
     ref = msgspec.convert(ticket, TicketRef)
     key = message_key(work)
     body = Document(blocks=(Paragraph(text=mask_secrets(str(work.inputs["text"]))),))
@@ -120,7 +129,8 @@ async def comment_ticket(work: Work) -> Any:
             again_s=work.step.timeout_s or 300.0,
         ),
     )
-    return done or {"key": ""}
+    state = unsent_state(done)
+    return {"key": "" if state else ref.key, "state": state or SENT}
 
 
 async def post_message(work: Work) -> Any:
@@ -140,7 +150,8 @@ async def post_message(work: Work) -> Any:
             again_s=work.step.timeout_s or 300.0,
         ),
     )
-    return {"id": posted["id"] if posted else ""}
+    state = unsent_state(posted)
+    return {"id": "" if state else posted["id"], "state": state or SENT}
 
 
 def message_key(work: Work) -> str:
