@@ -57,13 +57,12 @@ class CardPosting:
             return approval
         return self._stands(place, approval, msgspec.convert(posted, MessageRef))
 
-    def refusal(self, place: CardCalls, approval: Approval) -> str | None:
-        """Why this chat will never have a card of the question; None while it may."""
+    def posting(self, place: CardCalls, approval: Approval) -> StepStatus | None:
+        """How far the posting came; None while it was not tried. FAILED: this chat will never have
+        a card of the question. UNKNOWN: only a person can say whether it has."""
         with self._journal.read() as tx:
             step = runs.step(tx, scope_of(approval), place.key("post"))
-        if step is None or step.status is not StepStatus.FAILED:
-            return None
-        return step.error.text if step.error else "it was refused"
+        return None if step is None else step.status
 
     def was_overtaken(self, approval: Approval) -> bool:
         """A question whose mode no longer holds is not put; the run asks anew, or only observes."""

@@ -27,7 +27,7 @@ from runner.config import FALLBACK, Config
 from runner.context import Carry, StepFailed, Suspended
 from runner.effects import Effects
 from runner.journal import Journal, approvals
-from runner.journal.records import Approval, ApprovalState
+from runner.journal.records import Approval, ApprovalState, StepStatus
 from runner.last_look import LastLook
 from runner.roles import Roles
 
@@ -162,14 +162,15 @@ class Cards:
 
     def _is_wanted(self, place: CardCalls, approval: Approval) -> bool:
         """Is a card to be posted here now? The fall-back's at once where the first chat refused its
-        own, and otherwise once that could not be reached for a while."""
+        own, or refuses to say whether it has it; else once that was out of reach for a while."""
         if self._is_paused:
             return False
         if not place.is_second:
-            return self._posting.refusal(place, approval) is None or len(self._places) == 1
+            is_refused = self._posting.posting(place, approval) is StepStatus.FAILED
+            return not is_refused or len(self._places) == 1
         first = self._places[0]
-        is_refused = self._posting.refusal(first, approval) is not None
-        return is_refused or self._reach.was_down(first, approval)
+        is_lost = self._posting.posting(first, approval) in (StepStatus.FAILED, StepStatus.UNKNOWN)
+        return is_lost or self._reach.was_down(first, approval)
 
     def _put(self, place: CardCalls, approval: Approval) -> None:
         """Post one card; its choices come under it. Errors: as `Effects.perform`."""

@@ -13,11 +13,12 @@ from runner import commands
 from runner.bundle import Bundle, neighbours
 from runner.catalogue import CATALOGUE
 from runner.demo_config import Hits
+from runner.drill_chats import RESPONDERS
 from runner.drill_checks import violations
 from runner.drill_crew import Crew
 from runner.drill_picture import Picture, picture_of
 from runner.drill_trials import Spot
-from runner.drill_world import RESPONDERS, Story, drill_world
+from runner.drill_world import Story, drill_world
 from runner.journal import ledger
 from runner.loading import load_bundle, missing_input
 from runner.playbook import PlaybookFaults, shipped_playbooks

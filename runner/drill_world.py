@@ -19,7 +19,6 @@ from typing import Any, Self
 from msgspec import Struct
 
 from connectors.emulators.fleet import Emulators, running_emulators
-from connectors.emulators.slack_workspace import BOT_USER, CHANNEL
 from connectors.http import Runtime
 from connectors.model import JsonObject
 from runner import commands
@@ -27,13 +26,13 @@ from runner.choices import NO, NUMBERS, YES
 from runner.cli_clock import SystemClock
 from runner.config import Config, load_config
 from runner.demo_config import Hits, write_config
+from runner.drill_chats import DrillChat, FirstChat, SecondChat, with_second_chat
 from runner.drill_child import Order, arm
 from runner.journal import Journal, approvals, runs
 from runner.journal.owner import place_of
 from runner.resolve import Said
 from runner.service import Service
 
-RESPONDERS = ("U0RESPONDA", "U0RESPONDB")
 ANSWERS_EVERY_S = 0.02
 
 _ONE_READER = RLock()
@@ -43,11 +42,12 @@ _ONE_READER = RLock()
 class Story(Struct, frozen=True, kw_only=True):
     """What is played: the hits of a saved search through a playbook. `folder`: where the playbook
     lies, None for the shipped ones; `begins`: a folder with a world to begin from, None for a fresh
-    one."""
+    one; `is_chat_down`: the first chat refuses everything, and a second one stands in for it."""
 
     hits: Hits
     folder: Path | None = None
     begins: Path | None = None
+    is_chat_down: bool = False
 
 
 class DrillWorld:
@@ -63,6 +63,11 @@ class DrillWorld:
         if story.folder is not None:
             more["playbook_dir"] = str(story.folder)
         write_config(folder, products, settle_s, story.hits, "".join(map(_line, more.items())))
+        self.chat: DrillChat = FirstChat(products)
+        if story.is_chat_down:
+            self.chat = SecondChat(products)
+            file = folder / "config.yaml"
+            file.write_text(with_second_chat(file.read_text(), products, settle_s))
         self._is_over = Event()
         self._people = Thread(target=self._answer, daemon=True)
 
@@ -109,13 +114,11 @@ class DrillWorld:
 
     def posts(self) -> list[JsonObject]:
         """Every message of the runner that is no reply, oldest first."""
-        found = self.products.slack.messages(CHANNEL)
-        return [one for one in found if one["user"] == BOT_USER and not one.get("thread_ts")]
+        return [one for one in self.chat.messages() if not one.get("thread_ts")]
 
     def replies(self) -> list[JsonObject]:
         """Every reply of the runner."""
-        found = self.products.slack.messages(CHANNEL)
-        return [one for one in found if one["user"] == BOT_USER and one.get("thread_ts")]
+        return [one for one in self.chat.messages() if one.get("thread_ts")]
 
     def __enter__(self) -> Self:
         self._people.start()
@@ -130,10 +133,10 @@ class DrillWorld:
         while not self._is_over.wait(ANSWERS_EVERY_S):
             for card in self.posts():
                 reactions = {one["name"]: one["users"] for one in card.get("reactions", [])}
-                emoji = _answer_to({name for name, by in reactions.items() if BOT_USER in by})
-                for person in RESPONDERS[: _needed(card)]:
+                emoji = _answer_to({name for name, by in reactions.items() if self.chat.us in by})
+                for person in self.chat.people[: _needed(card)]:
                     if emoji and person not in reactions[emoji]:
-                        self.products.slack.react(person, CHANNEL, card["ts"], emoji)
+                        self.chat.react(person, card["ts"], emoji)
 
 
 def _answer_to(offered: set[str]) -> str | None:
@@ -169,7 +172,9 @@ def drill_world(
         folder.mkdir(mode=0o700)
     else:
         shutil.copytree(story.begins, folder)
-    with running_emulators(folder / "world", SystemClock()) as products:
+    with running_emulators(
+        folder / "world", SystemClock(), second_chat=story.is_chat_down
+    ) as products:
         products.splunk.tune(job_s=0.0)
         products.falcon.tune(contain_s=contain_s)
         with DrillWorld(folder, products, story, settle_s, lanes) as world:
