@@ -22,6 +22,7 @@ from msgspec import Struct
 from connectors.emulators.fleet import Emulators, running_emulators
 from runner.cli import SystemClock
 from tests.polling import SEEN, raw_hit
+from tests.secrets_sought import note
 from tests.world import is_wmic_format
 from tests.world_settings import PROTECTED, SEARCH, merged, settings
 
@@ -118,6 +119,7 @@ def run_command(*arguments: str, folder: Path) -> Done:
         timeout=120,
         check=False,
     )
+    note(f"what stockade {' '.join(arguments)} printed", done.stdout + done.stderr)
     return Done(code=done.returncode, out=done.stdout, err=done.stderr)
 
 

@@ -61,7 +61,10 @@ def make(clock: FakeClock, member_cid: str | None = None) -> Falcon:
         name="edr",
         tenant="main",
         settings=HttpSettings(base_url=BASE),
-        credentials={"client_id": Secret("id-0001"), "client_secret": Secret("secret-0001")},
+        credentials={
+            "client_id": Secret("id-0001"),
+            "client_secret": Secret("secret-0001-5ec2e75ec2e7"),
+        },
         options=Falcon.Options(member_cid=member_cid),
         runtime=Runtime(clock=clock),
     )
@@ -151,7 +154,7 @@ def test_token_when_member_cid_is_configured_then_it_is_locked_to_that_customer(
     form = parse_qs(str(calls_to(api, TOKEN)[0].body))
     assert form == {
         "client_id": ["id-0001"],
-        "client_secret": ["secret-0001"],
+        "client_secret": ["secret-0001-5ec2e75ec2e7"],
         "member_cid": [f"{C}-2A"],
     }
 
@@ -175,11 +178,15 @@ def test_token_when_another_cloud_answers_308_then_refused_and_nothing_followed(
 def test_token_when_refused_then_no_call_is_made_and_no_secret_is_told(
     api: RequestsMock, falcon: Falcon, status: int
 ) -> None:
-    api.post(TOKEN, status=status, json=body(errors=[fault(status, "bad client secret-0001")]))
+    api.post(
+        TOKEN,
+        status=status,
+        json=body(errors=[fault(status, "bad client secret-0001-5ec2e75ec2e7")]),
+    )
     with pytest.raises(Rejected) as caught:
         falcon.isolate_host(A, "test")
     assert isinstance(caught.value, AuthFailed) == (status != 400)
-    assert "secret-0001" not in str(caught.value)
+    assert "secret-0001-5ec2e75ec2e7" not in str(caught.value)
     assert len(api.calls) == 1
 
 
@@ -821,12 +828,14 @@ def test_secrets_when_anything_is_shown_or_logged_then_never_in_it(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     sign_in(api, "token-0001")
-    leak = "token-0001 and secret-0001 and id-0001"
+    leak = "token-0001 and secret-0001-5ec2e75ec2e7 and id-0001"
     api.post(ACTIONS, status=202, json=body([], [fault(400, leak)]))
     with pytest.raises(Rejected) as caught:
         falcon.isolate_host(A, "test")
     shown = f"{caught.value} {falcon!r} {vars(falcon)!r} {caplog.text}"
-    assert not [word for word in ("token-0001", "secret-0001", "id-0001") if word in shown]
+    assert not [
+        word for word in ("token-0001", "secret-0001-5ec2e75ec2e7", "id-0001") if word in shown
+    ]
 
 
 @pytest.mark.parametrize(

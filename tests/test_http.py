@@ -38,7 +38,7 @@ from tests.strict_responses import strict_responses as strict_responses
 
 BASE = "https://siem.example.test:8089"
 URL = BASE + "/thing"
-SECRET = "s3cr3t-t0ken/with+signs"
+SECRET = "s3cr3t-t0ken/with+signs-5ec2e75ec2e7"
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 
 
@@ -275,7 +275,7 @@ def test_json_when_it_starts_with_a_byte_order_mark_then_it_is_read(
 
 
 @pytest.mark.parametrize(
-    "echo", [SECRET, "s3cr3t-t0ken%2Fwith%2Bsigns", f"Authorization: Bearer {SECRET}"]
+    "echo", [SECRET, "s3cr3t-t0ken%2Fwith%2Bsigns-5ec2e75ec2e7", f"Authorization: Bearer {SECRET}"]
 )
 def test_send_when_the_product_echoes_the_secret_then_nobody_sees_it(
     strict_responses: RequestsMock, caplog: pytest.LogCaptureFixture, echo: str

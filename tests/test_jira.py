@@ -50,7 +50,10 @@ def make(**options: Any) -> Jira:
         name="tickets",
         tenant="main",
         settings=HttpSettings(base_url=BASE),
-        credentials={"email": Secret("bot@example.test"), "api_token": Secret("token-0001")},
+        credentials={
+            "email": Secret("bot@example.test"),
+            "api_token": Secret("token-0001-5ec2e75ec2e7"),
+        },
         options=msgspec.convert({"project": "SEC", **options}, Jira.Options),
         runtime=Runtime(clock=FakeClock()),
     )
@@ -733,9 +736,11 @@ def test_secrets_when_anything_is_shown_or_logged_then_never_in_it(
     api: RequestsMock, jira: Jira, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    api.get(ISSUE, status=403, json={"errorMessages": ["bot@example.test token-0001"]})
+    api.get(ISSUE, status=403, json={"errorMessages": ["bot@example.test token-0001-5ec2e75ec2e7"]})
     with pytest.raises(AuthFailed) as caught:
         jira.read_ticket(TICKET)
     basic = str(api.calls[0].request.headers["Authorization"]).removeprefix("Basic ")
     shown = f"{caught.value} {jira!r} {vars(jira)!r} {caplog.text}"
-    assert not [word for word in ("token-0001", "bot@example.test", basic) if word in shown]
+    assert not [
+        word for word in ("token-0001-5ec2e75ec2e7", "bot@example.test", basic) if word in shown
+    ]

@@ -42,7 +42,10 @@ def make(**fields: Any) -> Jira:
         name="tickets",
         tenant="main",
         settings=HttpSettings(base_url=BASE),
-        credentials={"email": Secret("bot@example.test"), "api_token": Secret("token-0001")},
+        credentials={
+            "email": Secret("bot@example.test"),
+            "api_token": Secret("token-0001-5ec2e75ec2e7"),
+        },
         options=msgspec.convert({"project": "SEC", "fields": fields}, Jira.Options),
         runtime=Runtime(clock=FakeClock()),
     )

@@ -38,7 +38,10 @@ def jira(**transitions: str) -> Jira:
         name="tickets",
         tenant="main",
         settings=HttpSettings(base_url=BASE),
-        credentials={"email": Secret("bot@example.test"), "api_token": Secret("token-0001")},
+        credentials={
+            "email": Secret("bot@example.test"),
+            "api_token": Secret("token-0001-5ec2e75ec2e7"),
+        },
         options=msgspec.convert({"project": "SEC", "transitions": transitions}, Jira.Options),
         runtime=Runtime(clock=FakeClock()),
     )

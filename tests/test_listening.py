@@ -66,7 +66,7 @@ class Server:
             name="soc-matrix",
             tenant="tenant-1",
             settings=HttpSettings(base_url="https://matrix.example.test"),
-            credentials={"token": Secret("syt_made_up")},
+            credentials={"token": Secret("syt_made_up_5ec2e75ec2e7")},
             options=Matrix.Options(room=ROOM),
             runtime=Runtime(
                 clock=self.clock, transport=lambda: FakeTransport(Conversation(self.answer))
@@ -173,7 +173,7 @@ def world(tmp_path: Path, room: Room) -> Iterator[World]:
     secret = tmp_path / "secrets" / "matrix.token"
     secret.parent.mkdir(mode=0o700)
     secret.touch(mode=0o600)
-    secret.write_text("syt_made_up")
+    secret.write_text("syt_made_up_5ec2e75ec2e7")
     changes = {
         "people": {"responder-a": {"matrix": ALICE}, "responder-b": {"matrix": BOB}},
         "connectors": {
@@ -255,7 +255,7 @@ def test_serve_when_the_server_refuses_to_be_listened_to_then_cards_are_read_as_
     told = [record.getMessage() for record in caplog.records]
     assert len([text for text in told if "not heard at once" in text]) == 1
     assert "M_FORBIDDEN" in told[0]
-    assert "syt_made_up" not in caplog.text
+    assert "syt_made_up_5ec2e75ec2e7" not in caplog.text
 
 
 def test_run_when_cron_starts_it_then_nobody_listens(world: World, room: Room) -> None:

@@ -48,7 +48,7 @@ def matrix() -> Matrix:
         name="soc-matrix",
         tenant="tenant-1",
         settings=HttpSettings(base_url=HOST),
-        credentials={"token": Secret("syt_made_up")},
+        credentials={"token": Secret("syt_made_up_5ec2e75ec2e7")},
         options=Matrix.Options(room=ROOM),
         runtime=Runtime(clock=FakeClock()),
     )

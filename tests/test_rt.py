@@ -47,7 +47,7 @@ def make(faults: list[ConnectorError] | None = None, **options: Any) -> Rt:
         name="tickets",
         tenant="main",
         settings=HttpSettings(base_url=BASE),
-        credentials={"token": Secret("1-14-made-up")},
+        credentials={"token": Secret("1-14-made-up-5ec2e75ec2e7")},
         options=msgspec.convert({"queue": "Incidents", **options}, Rt.Options),
         runtime=Runtime(clock=FakeClock(), on_fault=(faults if faults is not None else []).append),
     )
@@ -111,7 +111,7 @@ def test_create_when_kept_then_reference_and_exactly_what_a_ticket_needs(
         f"{API}/ticket",
         status=201,
         json={"id": "7"},
-        match=[header_matcher({"Authorization": "token 1-14-made-up"})],
+        match=[header_matcher({"Authorization": "token 1-14-made-up-5ec2e75ec2e7"})],
     )
     strict_responses.get(
         f"{API}/ticket/7",

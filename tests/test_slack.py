@@ -33,7 +33,7 @@ from tests.strict_responses import strict_responses
 __all__ = ["strict_responses"]
 
 API = "https://slack.com/api"
-TOKEN = "xoxb-made-up"
+TOKEN = "xoxb-made-up-5ec2e75ec2e7"
 CHANNEL, TEAM, APP, LEAD = "C0123456789", "T0123456789", "U0000000APP", "U000000LEAD"
 TS = "1764072000.000100"
 REF = MessageRef(channel=CHANNEL, id=TS, sha256="")

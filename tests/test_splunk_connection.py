@@ -36,7 +36,7 @@ from tests.fake_clock import FakeClock
 from tests.strict_responses import strict_responses as strict_responses
 
 BASE = "https://splunk.example.test:8089"
-TOKEN = "tok3n-made-up"
+TOKEN = "tok3n-made-up-5ec2e75ec2e7"
 INFO = BASE + "/services/server/info"
 V2 = BASE + "/services/search/v2/jobs"
 V1 = BASE + "/services/search/jobs"

@@ -20,6 +20,16 @@ from connectors.emulators.store import StateFile
 from connectors.emulators.wire import Answer, Call, Logged, json_answer
 from connectors.model import Clock, JsonObject
 
+MARK = "5ec2e75ec2e7"
+"""Stands in each secret of a stand-in, so that one search finds any of them anywhere."""
+NAMES = ("email", "username")
+"""Credentials that open nothing."""
+
+
+def new_secret() -> str:
+    """A random secret of 32 letters, with the mark in it."""
+    return MARK + secrets.token_hex(10)
+
 
 class Keys(msgspec.Struct, frozen=True, kw_only=True):
     """What opens a stand-in: the product's own credentials, and a token for whoever runs the test
@@ -32,7 +42,10 @@ class Keys(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def fresh(cls, shape: Mapping[str, str]) -> Keys:
         """Random keys; `shape` names the credentials and gives each one's prefix."""
-        made = {name: prefix + secrets.token_hex(16) for name, prefix in shape.items()}
+        made = {
+            name: prefix + (secrets.token_hex(16) if name in NAMES else new_secret())
+            for name, prefix in shape.items()
+        }
         return cls(credentials=made, control=secrets.token_hex(16), human=secrets.token_hex(16))
 
 

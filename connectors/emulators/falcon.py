@@ -14,7 +14,7 @@ from secrets import token_hex
 from typing import Any, ClassVar
 
 from connectors.emulators import scenario
-from connectors.emulators.emulator import Emulator, Keys
+from connectors.emulators.emulator import Emulator, Keys, new_secret
 from connectors.emulators.fql import FqlError, matcher
 from connectors.emulators.store import StateFile
 from connectors.emulators.wire import Answer, Call, json_answer
@@ -120,7 +120,7 @@ class Falcon(Emulator):
             return self._refuse(401, "access denied, invalid client")
         if given.get("client_secret") != known["client_secret"]:
             return self._refuse(403, "access denied, authorization failed")
-        token = token_hex(24)
+        token = new_secret()
         self._tokens[token] = self.clock.now() + timedelta(seconds=self.token_ttl_s)
         body = {"access_token": token, "expires_in": self.token_ttl_s, "token_type": "bearer"}
         return json_answer(body, 201, headers=self._headers())

@@ -26,7 +26,7 @@ def _said(resources: list[Any], **meta: Any) -> dict[str, Any]:
 def _answer(request: Request) -> Reply:
     match request.path:
         case "/oauth2/token":
-            token = {"access_token": "made-up-session-token", "expires_in": 1799}
+            token = {"access_token": "made-up-session-token-5ec2e75ec2e7", "expires_in": 1799}
             return json_reply({**token, "token_type": "bearer"}, 201)
         case "/devices/queries/devices/v1":
             page = {"total": 1, "offset": 0, "limit": 500}
@@ -70,7 +70,10 @@ def _two_devices(request: Request, good: Reply) -> Reply:
 
 
 CASE = Case(
-    credentials={"client_id": "made-up-client-id", "client_secret": "made-up-client-secret"},
+    credentials={
+        "client_id": "made-up-client-id",
+        "client_secret": "made-up-client-secret-5ec2e75ec2e7",
+    },
     answer=_answer,
     reads={
         "find_devices": lambda edr: edr.find_devices(hostname="WS-042"),

@@ -87,8 +87,11 @@ def _error(text: str) -> dict[str, Any]:
 
 
 CASE = Case(
-    credentials={"email": "runner@jira.example.test", "api_token": "made-up-api-token"},
-    more_secrets=("cnVubmVyQGppcmEuZXhhbXBsZS50ZXN0Om1hZGUtdXAtYXBpLXRva2Vu",),
+    credentials={
+        "email": "runner@jira.example.test",
+        "api_token": "made-up-api-token-5ec2e75ec2e7",
+    },
+    more_secrets=("cnVubmVyQGppcmEuZXhhbXBsZS50ZXN0Om1hZGUtdXAtYXBpLXRva2VuLTVlYzJlNzVlYzJlNw==",),
     options={"project": "SEC", "transitions": {"closed": "Done"}},
     answer=_answer,
     reads={

@@ -50,7 +50,7 @@ _CAPTCHA = Reply(
 
 CASE = replace(
     jira.CASE,
-    credentials={"token": "made-up-personal-access-token"},
+    credentials={"token": "made-up-personal-access-token-5ec2e75ec2e7"},
     more_secrets=(),
     options={**jira.CASE.options, "deployment": "data_center"},
     answer=_answer,

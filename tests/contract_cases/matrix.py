@@ -79,7 +79,7 @@ def _answer(request: Request) -> Reply:
 
 
 CASE = Case(
-    credentials={"token": "syt_made_up_secret"},
+    credentials={"token": "syt_made_up_secret_5ec2e75ec2e7"},
     options={"room": _ROOM},
     answer=_answer,
     reads={

@@ -80,7 +80,7 @@ def _error(text: str) -> dict[str, Any]:
 
 
 CASE = Case(
-    credentials={"token": "1-14-made-up-token"},
+    credentials={"token": "1-14-made-up-token-5ec2e75ec2e7"},
     options={"queue": "Incidents"},
     answer=_answer,
     reads={

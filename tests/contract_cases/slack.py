@@ -97,7 +97,7 @@ def _says(error: str, **more: Any) -> Reply:
 
 
 CASE = Case(
-    credentials={"token": "xoxb-made-up-secret"},
+    credentials={"token": "xoxb-made-up-secret-5ec2e75ec2e7"},
     options={"channel": _CHANNEL, "team": "T0123456789"},
     answer=_answer,
     reads={

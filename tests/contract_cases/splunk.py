@@ -81,7 +81,7 @@ def _is_job(request: Request) -> bool:
 _HIDDEN_FATAL = json_reply({"results": [{"host": "a"}], **_error("x", "FATAL")})
 
 CASE = Case(
-    credentials={"token": "made-up-splunk-token"},
+    credentials={"token": "made-up-splunk-token-5ec2e75ec2e7"},
     answer=_answer,
     reads={
         "server_time": lambda siem: siem.server_time(),
