@@ -16,8 +16,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import requests
 from msgspec import Struct
@@ -121,12 +122,6 @@ class _Adapter(HTTPAdapter):
         return super().proxy_manager_for(proxy, **proxy_kwargs)
 
 
-class _NoCookies(requests.cookies.RequestsCookieJar):
-    """Keeps nothing: a product's cookie must not stand in for the credential that we send."""
-
-    def set_cookie(self, cookie: Any, *args: Any, **kwargs: Any) -> None: ...
-
-
 class _Again(Exception):
     """Inside this file only: the attempt may be repeated after `wait_s`."""
 
@@ -151,6 +146,14 @@ def _require_header(value: str | bytes) -> None:
     text = value.decode("latin-1") if isinstance(value, bytes) else value
     if not text.isprintable() or not text.isascii():
         raise ValueError("not a header")
+
+
+@lru_cache(maxsize=512)
+def _address(url: str) -> str:
+    """An address as `requests` writes it; the same few come again and again. Errors: as its."""
+    formed = requests.PreparedRequest()
+    formed.prepare_url(url, None)
+    return formed.url or url
 
 
 def path_of(*parts: str) -> str:
@@ -180,21 +183,15 @@ class HttpClient:
         self._secrets = [secret.reveal() for secret in secrets]
         self._explain = explain
         self._told_wait = told_wait
-        self._session = self._open(settings, runtime)
-
-    def _open(self, settings: HttpSettings, runtime: Runtime) -> requests.Session:
         self._require_safe(settings, runtime)
-        session = requests.Session()
-        session.trust_env = False
-        session.cookies = _NoCookies()
-        session.verify = settings.ca_file or not settings.fingerprint_sha256
-        if settings.proxy:
-            session.proxies = {"http": settings.proxy, "https": settings.proxy}
+        # No session of `requests`: it keeps cookies, which must not stand in for the credential
+        # that we send, reads the environment, and merges all that it holds anew for each call.
         make = runtime.transport or (lambda: _Adapter(settings.fingerprint_sha256))
-        adapter = make()
-        session.mount("https://", adapter)
-        session.mount("http://", adapter)
-        return session
+        self._adapter = make()
+        self._headers = dict(requests.utils.default_headers())
+        self._verify = settings.ca_file or not settings.fingerprint_sha256
+        proxy = settings.proxy
+        self._proxies = {"http": proxy, "https": proxy} if proxy else {}
 
     def _require_safe(self, settings: HttpSettings, runtime: Runtime) -> None:
         """Refuse settings under which a call would leak something or could not be judged."""
@@ -269,19 +266,17 @@ class HttpClient:
         with Retry-After). Errors: as `connectors/errors.py` groups them.
         """
         deadline = self._clock.monotonic() + CALL_BUDGET_S + wait_s
-        request = requests.Request(
+        request = self._formed(
             method,
-            self.base_url + path,
-            params=params,
-            json=json,
-            data=form,
-            files=files,
-            headers={**self._session.headers, **(headers or {}), **(auth or {})},
+            path,
+            params,
+            {"data": form, "files": files, "json": json},
+            {**self._headers, **(headers or {}), **(auth or {})},
         )
         # What a header carries is redacted too: a product may echo `Basic` and what follows it.
         for value in (auth or {}).values():
             self._hide(value.rpartition(" ")[2])
-        call = _Call(self._prepare(request), repeat, accept, deadline, wait_s)
+        call = _Call(request, repeat, accept, deadline, wait_s)
         try:
             return self._carry(call)
         except ConnectorError as fault:
@@ -299,19 +294,30 @@ class HttpClient:
         if self._on_fault is not None:
             self._on_fault(fault)
 
-    def _prepare(self, request: requests.Request) -> requests.PreparedRequest:
+    def _formed(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str | int] | None,
+        body: Mapping[str, Any],
+        headers: Mapping[str, str],
+    ) -> requests.PreparedRequest:
         """Errors: `Rejected` when there is nothing that could be sent; the message shows no value,
         because the fault may lie in a credential."""
+        formed = requests.PreparedRequest()
         try:
-            # Not the session's way: that would merge what it holds anew for each call, and read
-            # `.netrc`.
-            prepared = request.prepare()
-            for value in prepared.headers.values():
+            formed.method = method
+            formed.url = _address(self.base_url + path)
+            if params:
+                formed.url += f"?{urlencode(params)}"
+            formed.prepare_headers(headers)
+            formed.prepare_body(**body)
+            for value in formed.headers.values():
                 _require_header(value)
         except (requests.exceptions.RequestException, ValueError) as error:
             text = f"the request cannot be formed ({type(error).__name__})"
             raise Rejected(self.product, text, code="malformed_request") from None
-        return prepared
+        return formed
 
     def _again(self, call: _Call, first: _Again) -> Reply:
         # Imported here: a quiet poll needs no retry, and a cron process pays for each import.
@@ -345,16 +351,15 @@ class HttpClient:
         left_s = max(call.deadline - self._clock.monotonic(), 0.5)
         with (
             self._mapped(call.repeat),
-            self._session.send(
+            self._adapter.send(
                 call.request,
                 timeout=(
                     min(CONNECT_TIMEOUT_S, left_s),
                     min(READ_TIMEOUT_S + call.wait_s, left_s),
                 ),
-                allow_redirects=False,
                 stream=True,
-                verify=self._session.verify,
-                proxies=self._session.proxies,
+                verify=self._verify,
+                proxies=self._proxies,
             ) as response,
         ):
             body = self._read(response, call)

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from runner.journal import Tx
 from runner.journal.retention import ERASURES
-from runner.journal.store import GENESIS, entry_sha256
+from runner.journal.transaction import GENESIS, entry_sha256
 
 
 class Verdict(Struct, frozen=True, kw_only=True):

@@ -38,6 +38,26 @@ def wait_after(fault: ConnectorError, attempt: int = 1) -> float:
     return float(told) if told is not None else min(5.0 * 2 ** (attempt - 1), 60.0)
 
 
+def ended_as(
+    step: StepResult, status: StepStatus, value: Any, error: StepError | None, now: datetime
+) -> StepResult:
+    """A step with its outcome."""
+    return msgspec.structs.replace(
+        step, status=status, value=value, error=error, settle_until=None, ended_at=now
+    )
+
+
+def outcome_of(step: StepResult) -> Any:
+    """The value of a call that is over. Errors: `StepFailed`; `Suspended` where only a person can
+    say what came of it."""
+    if step.status in (StepStatus.SUCCEEDED, StepStatus.SKIPPED, StepStatus.DENIED):
+        return step.value
+    if step.status is StepStatus.UNKNOWN:
+        raise Suspended("person")
+    error = step.error or StepError(kind="rejected", text="failed")
+    raise StepFailed(error.kind, error.text)
+
+
 def declared(call: Call) -> Action:
     """The action behind an effect's call. Errors: `TypeError` for a read."""
     if call.action is None:
@@ -59,7 +79,7 @@ class Effects:
         self, journal: Journal, clock: Clock, allowed: frozenset[Effect] = frozenset(Effect)
     ) -> None:
         self._journal = journal
-        self._clock = clock
+        self.clock = clock
         self._allowed = allowed
 
     def refusal(self, effect: Effect) -> str | None:
@@ -69,13 +89,12 @@ class Effects:
     def begin(self, scope: str, key: str, call: Call, mode: Mode) -> Any:
         """As `perform`, for what nobody has begun: refused where the configuration does not allow
         it. Then the value is `{denied: why}`, for ever after."""
-        step = self._step(scope, key)
         why = self.refusal(declared(call).effect)
-        if why is not None and (step is None or step.status is StepStatus.PENDING):
-            error = StepError(kind="denied", text=why)
-            return self.close(
-                step or self._new(scope, key, call), StepStatus.DENIED, {"denied": why}, error
-            )
+        if why is not None:
+            step = self._step(scope, key) or self._new(scope, key, call)
+            if step.status is StepStatus.PENDING:
+                error = StepError(kind="denied", text=why)
+                return self.close(step, StepStatus.DENIED, {"denied": why}, error)
         return self.perform(scope, key, call, mode, call.unsent)
 
     def perform(self, scope: str, key: str, call: Call, mode: Mode, unsent: Any = None) -> Any:
@@ -87,18 +106,13 @@ class Effects:
         action = declared(call)
         if step := self._step(scope, key):
             match step.status:
-                case StepStatus.SUCCEEDED | StepStatus.SKIPPED | StepStatus.DENIED:
-                    return step.value
-                case StepStatus.UNKNOWN:
-                    raise Suspended("person")
                 case StepStatus.INTENDED:
                     return self._in_doubt(step, call)
                 case StepStatus.PENDING if not forbidden_by(mode, action.effect):
                     return self._send_later(step, call)
                 case StepStatus.PENDING:
                     return self.close(step, StepStatus.SKIPPED, plain(unsent))
-            error = step.error or StepError(kind="rejected", text="failed")
-            raise StepFailed(error.kind, error.text)
+            return outcome_of(step)
         if forbidden_by(mode, action.effect):
             return self.close(self._new(scope, key, call), StepStatus.SKIPPED, plain(unsent))
         return self._send(self.intend(self._new(scope, key, call), call.settle_s), call)
@@ -116,7 +130,7 @@ class Effects:
             step_class=StepClass.READ if call.action is None else StepClass.EFFECT,
             status=StepStatus.PENDING,
             attempt=0,
-            intended_at=self._clock.now(),
+            intended_at=self.clock.now(),
         )
 
     def intend(self, step: StepResult, settle_s: float) -> StepResult:
@@ -139,27 +153,20 @@ class Effects:
         error: StepError | None = None,
     ) -> Any:
         """Write the outcome down; gives its value."""
-        ended = msgspec.structs.replace(
-            step,
-            status=status,
-            value=value,
-            error=error,
-            settle_until=None,
-            ended_at=self._clock.now(),
-        )
+        ended = ended_as(step, status, value, error, self.clock.now())
         with self._journal.write() as tx:
             runs.save_step(tx, ended)
         return value
 
     def _after(self, seconds: float) -> datetime:
-        return self._clock.now() + timedelta(seconds=seconds)
+        return self.clock.now() + timedelta(seconds=seconds)
 
     # -- sending -----------------------------------------------------------------------------------
 
     def _send(self, step: StepResult, call: Call) -> Any:
         """Send what was just intended."""
         try:
-            value = plain(call.send((self._clock.now() - step.intended_at).total_seconds()))
+            value = plain(call.send((self.clock.now() - step.intended_at).total_seconds()))
         except Unavailable as fault:
             return self._postpone(step, call, fault)
         except Rejected as fault:
@@ -181,7 +188,7 @@ class Effects:
 
     def _postpone(self, step: StepResult, call: Call, fault: Unavailable) -> Any:
         """Nothing was sent: try again later, but not for ever."""
-        if (self._clock.now() - step.intended_at).total_seconds() > call.again_s:
+        if (self.clock.now() - step.intended_at).total_seconds() > call.again_s:
             self.fail(step, "unavailable", str(fault))
         later = msgspec.structs.replace(
             step,
@@ -194,7 +201,7 @@ class Effects:
         raise Suspended("time", later.settle_until)
 
     def _send_later(self, step: StepResult, call: Call) -> Any:
-        if step.settle_until is not None and self._clock.now() < step.settle_until:
+        if step.settle_until is not None and self.clock.now() < step.settle_until:
             raise Suspended("time", step.settle_until)
         ready = msgspec.structs.replace(step, error=None)
         return self._send(self.intend(ready, call.settle_s), call)
@@ -203,10 +210,10 @@ class Effects:
 
     def _in_doubt(self, step: StepResult, call: Call) -> Any:
         """An intent without an outcome: wait until it can no longer land, then look."""
-        if step.settle_until is not None and self._clock.now() < step.settle_until:
+        if step.settle_until is not None and self.clock.now() < step.settle_until:
             raise Suspended("time", step.settle_until)
         if declared(call).recovery is Recovery.REPEAT:
-            if (self._clock.now() - step.intended_at).total_seconds() > call.again_s:
+            if (self.clock.now() - step.intended_at).total_seconds() > call.again_s:
                 self._hand_over(step)
             return self._send(self.intend(step, call.settle_s), call)
         if call.look is None:

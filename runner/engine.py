@@ -9,19 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime, timedelta
-from typing import Any, NoReturn
+from typing import Any
 
 import msgspec
 
 from connectors.base import Effect
-from connectors.errors import OutcomeUnknown, Rejected, Unavailable
 from connectors.model import Alert, Clock
 from runner.approvals import abandon, decision_of, open_question
 from runner.arming import standing_for
 from runner.config import Config, Mode
 from runner.context import Call, Decision, NotYet, Question, StepFailed, Suspended, merged
 from runner.crowding import AGAIN, CROWD, hold_back, let_on
-from runner.effects import Effects, plain, wait_after
+from runner.effects import Effects, outcome_of, plain
 from runner.frame import Stopped
 from runner.journal import Journal, approvals, cases, runs
 from runner.journal.records import (
@@ -30,10 +29,10 @@ from runner.journal.records import (
     Run,
     RunStatus,
     StepClass,
-    StepError,
     StepResult,
     StepStatus,
 )
+from runner.reads import Reads
 
 SHARED_QUESTION_S = 15.0
 """How often a run looks whether another run's question about the same device is settled."""
@@ -42,33 +41,40 @@ Play = Callable[["RunContext"], Coroutine[Any, Any, str]]
 
 
 class RunContext:
-    """The port for one run on the journal; see `runner/context.py`."""
+    """The port for one run on the journal; see `runner/context.py`. `steps`: what became of its
+    calls so far; nobody else writes them while it is under way."""
 
-    def __init__(self, engine: Engine, run: Run, alert: Alert, mode: Mode) -> None:
+    def __init__(
+        self, engine: Engine, run: Run, alert: Alert, mode: Mode, steps: list[StepResult]
+    ) -> None:
         self.run = run
         self.alert = alert
         self.mode = mode
+        self._steps = {step.key: step for step in steps}
         self._engine = engine
         self._journal = engine.journal
+        self._reads = Reads(engine.journal, engine.effects, run.id, self._steps, self._give_way)
 
     def now(self) -> datetime:
         return self._engine.clock.now()
 
+    def _give_way(self, key: str) -> None:
+        self._engine.give_way(self.run, key)
+
     async def call(self, key: str, call: Call) -> Any:
         if call.action is None:
-            return self._read(key, call)
-        with self._journal.read() as tx:
-            step = runs.step(tx, self.run.id, key)
-        if step is None or step.status in (StepStatus.PENDING, StepStatus.INTENDED):
-            self._engine.give_way(self.run, key)
+            return self._reads.read(key, call)
+        step = self._steps.get(key)
+        if step is not None and step.status not in (StepStatus.PENDING, StepStatus.INTENDED):
+            return outcome_of(step)
+        self._give_way(key)
         return self._engine.effects.begin(self.run.id, key, call, self.mode)
 
     def refusal(self, effect: Effect) -> str | None:
         return self._engine.effects.refusal(effect)
 
     async def ask(self, key: str, question: Question) -> Decision:
-        with self._journal.read() as tx:
-            step = runs.step(tx, self.run.id, key)
+        step = self._steps.get(key)
         if step is None:
             return self._open(key, question)
         so_far = msgspec.convert(step.value["so_far"], Decision)
@@ -82,7 +88,7 @@ class RunContext:
             if elapsed_s < seconds:
                 raise NotYet(seconds - elapsed_s)
 
-        self._read(key, Call(name="sleep", send=send), StepClass.WAIT)
+        self._reads.read(key, Call(name="sleep", send=send), StepClass.WAIT)
 
     async def gather(self, *branches: Callable[[], Awaitable[Any]]) -> list[Any]:
         results: list[Any] = []
@@ -98,67 +104,11 @@ class RunContext:
             raise merged(waiting)
         return results
 
-    # -- reads -------------------------------------------------------------------------------------
-
-    def _read(self, key: str, call: Call, step_class: StepClass = StepClass.READ) -> Any:
-        with self._journal.read() as tx:
-            step = runs.step(tx, self.run.id, key)
-        now = self.now()
-        if step is None:
-            step = StepResult(
-                scope=self.run.id,
-                key=key,
-                step_class=step_class,
-                status=StepStatus.PENDING,
-                attempt=0,
-                intended_at=now,
-            )
-        elif step.status in (StepStatus.SUCCEEDED, StepStatus.SKIPPED):
-            return step.value
-        elif step.error is not None and step.status is StepStatus.FAILED:
-            raise StepFailed(step.error.kind, step.error.text)
-        if step.settle_until is not None and now < step.settle_until:
-            raise Suspended("time", step.settle_until)
-        self._engine.give_way(self.run, key)
-        return self._try(step, call)
-
-    def _try(self, step: StepResult, call: Call) -> Any:
-        elapsed_s = (self.now() - step.intended_at).total_seconds()
-        try:
-            value = plain(call.send(elapsed_s))
-        except NotYet as not_yet:
-            self._later(step, not_yet.delay_s, None)
-        except (Unavailable, OutcomeUnknown) as fault:
-            tries = step.attempt + 1
-            is_over = tries >= call.attempts if call.attempts > 1 else elapsed_s > call.again_s
-            if is_over:
-                self._engine.effects.fail(step, "unavailable", str(fault))
-            wait_s = wait_after(fault, tries) if call.wait_s is None else call.wait_s
-            self._later(step, wait_s, str(fault))
-        except Rejected as fault:
-            self._engine.effects.fail(step, "rejected", str(fault))
-        except StepFailed as fault:
-            self._engine.effects.fail(step, fault.kind, fault.text)
-        return self._engine.effects.close(step, StepStatus.SUCCEEDED, value)
-
-    def _later(self, step: StepResult, delay_s: float, text: str | None) -> NoReturn:
-        """Only what was tried is counted as an attempt; waiting for a result is not."""
-        again = msgspec.structs.replace(
-            step,
-            status=StepStatus.INTENDED,
-            attempt=step.attempt + (text is not None),
-            error=None if text is None else StepError(kind="unavailable", text=text),
-            settle_until=self.now() + timedelta(seconds=delay_s),
-        )
-        with self._journal.write() as tx:
-            runs.save_step(tx, again)
-        raise Suspended("time", again.settle_until)
-
     # -- questions ---------------------------------------------------------------------------------
 
     def _open(self, key: str, question: Question) -> Decision:
         """Claim and ask in one transaction; or share another run's question."""
-        self._engine.give_way(self.run, key)
+        self._give_way(key)
         config = self._engine.config
         approval = None
         so_far = Decision()
@@ -249,7 +199,8 @@ class Engine:
             cases.set_status(tx, run.case_id, CaseStatus.IN_PROGRESS)
             alert_id = None if run.requested_by is not None else run.alert_id
             mode = standing_for(tx, self.config, alert_id).mode
-        coroutine = self._play(RunContext(self, run, alert, mode))
+            steps = runs.steps_of(tx, run.id)
+        coroutine = self._play(RunContext(self, run, alert, mode, steps))
         try:
             coroutine.send(None)
         except StopIteration as done:

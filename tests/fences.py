@@ -132,6 +132,7 @@ ROOMS: tuple[tuple[int, str], ...] = (
     (7, "runner/silence.py"),
     (7, "runner/spread_hunt.py"),
     (8, "runner/engine.py"),
+    (8, "runner/reads.py"),
     (8, "runner/asking.py"),
     (8, "runner/frame.py"),
     (8, "runner/interpreter.py"),

@@ -14,7 +14,7 @@ from runner.anchors import faults, is_anchor, shown_in
 from runner.audit import verify
 from runner.cli import main
 from runner.journal import Journal
-from runner.journal.store import GENESIS, entry_sha256
+from runner.journal.transaction import GENESIS, entry_sha256
 from tests.world import World, running_world
 from tests.world_settings import HOST
 

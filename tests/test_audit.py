@@ -56,7 +56,7 @@ def test_audit_when_an_entry_was_changed_with_its_hash_then_the_next_one_does_no
     journal: Journal,
 ) -> None:
     """Somebody who can compute hashes mends the entry itself; its successor still tells."""
-    from runner.journal.store import entry_sha256
+    from runner.journal.transaction import entry_sha256
 
     with journal.read() as tx:
         fields = list(tx.one("select * from entry where seq = 3"))[:7]

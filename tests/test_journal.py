@@ -13,7 +13,7 @@ from textwrap import dedent
 
 import pytest
 
-from runner.journal import Fenced, Journal, JournalError, schema
+from runner.journal import Fenced, Journal, JournalError, Tx, schema
 from runner.journal.disk import NETWORK_FILE_SYSTEMS, Mount, _mount, mount_of, mounts, passing
 from tests.fake_clock import FakeClock
 
@@ -544,3 +544,65 @@ def test_lost_when_the_noted_head_is_damaged_then_it_is_not_taken_for_well(
 ) -> None:
     (folder / "head").write_bytes(content)
     assert journal.lost_since_head() == "the file head beside the journal is damaged"
+
+
+# -- what rides with the next transaction ----------------------------------------------------------
+
+
+def metas(journal: Journal) -> list[str]:
+    """Which of the keys that these tests write are there."""
+    with journal.read() as tx:
+        return [key for key in ("rides", "next", "third") if tx.meta(key) is not None]
+
+
+def test_write_with_next_when_something_is_written_then_it_is_there_too_and_only_once(
+    folder: Path, journal: Journal
+) -> None:
+    order: list[str] = []
+
+    def ride(tx: Tx) -> None:
+        tx.set_meta("rides", "along")
+        order.append("rides")
+
+    journal.write_with_next(ride)
+    assert metas(journal) == []
+    with journal.write() as tx:
+        order.append("next")
+        assert tx.meta("rides") == "along"
+        tx.set_meta("next", "written")
+    with journal.write() as tx:
+        tx.set_meta("third", "written")
+    beside = Journal(folder, FakeClock())
+    assert metas(beside) == ["rides", "next", "third"]
+    beside.close()
+    assert order == ["rides", "next"]
+
+
+def test_write_with_next_when_the_next_is_broken_off_then_it_rides_with_the_one_after(
+    journal: Journal,
+) -> None:
+    journal.write_with_next(lambda tx: tx.set_meta("rides", "along"))
+    with pytest.raises(ValueError, match="no"), journal.write():
+        raise ValueError("no")
+    assert metas(journal) == []
+    with journal.write() as tx:
+        tx.set_meta("third", "written")
+    assert metas(journal) == ["rides", "third"]
+
+
+def test_write_with_next_when_another_took_over_then_it_is_never_written(
+    folder: Path, journal: Journal
+) -> None:
+    journal.own()
+    journal.write_with_next(lambda tx: tx.set_meta("rides", "along"))
+    (folder / "runner.lock").unlink()
+    usurper = Journal(folder, FakeClock())
+    assert usurper.own()
+    with pytest.raises(Fenced), journal.write() as tx:
+        tx.set_meta("next", "written")
+    usurper.close()
+    journal.disown()
+    assert journal.own()
+    with journal.write() as tx:
+        tx.set_meta("third", "written")
+    assert metas(journal) == ["third"]

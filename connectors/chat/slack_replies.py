@@ -55,11 +55,11 @@ def posted(answer: JsonObject, message: Message) -> MessageRef:
     channel, timestamp = text_of(answer.get("channel")), text_of(answer.get("ts"))
     if not CHANNEL.fullmatch(channel) or not TIMESTAMP.fullmatch(timestamp):
         raise OutcomeUnknown(PRODUCT, "took the message and did not say which one it is")
-    stored = object_of(answer.get("message"))
-    if stored.get("blocks") and shown(stored) != message.sha256:
+    stored, sent_sha256 = object_of(answer.get("message")), message.sha256
+    if stored.get("blocks") and shown(stored) != sent_sha256:
         # Answers to a card are taken only while it reads back as sent: say early why they will not.
         log.warning("slack stored a message otherwise than it was sent ts=%s", timestamp)
-    return MessageRef(channel=channel, id=timestamp, sha256=message.sha256)
+    return MessageRef(channel=channel, id=timestamp, sha256=sent_sha256)
 
 
 def shown(message: JsonObject) -> str:

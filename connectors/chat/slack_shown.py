@@ -48,7 +48,7 @@ def _canonical(value: object) -> object:
             return {
                 str(key): _canonical(inner)
                 for key, inner in value.items()
-                if key not in _ADDED_BY_SLACK and inner not in (None, False, 0, "", [], {})
+                if inner and key not in _ADDED_BY_SLACK
             }
         case list():
             return [_canonical(inner) for inner in _joined(value)]
@@ -57,12 +57,13 @@ def _canonical(value: object) -> object:
 
 
 def _unescape(text: str) -> str:
-    while True:
+    while "&" in text:
         before = text
         for entity, char in _ENTITIES:
             text = text.replace(entity, char)
         if text == before:
-            return text
+            break
+    return text
 
 
 def _joined(elements: list[object]) -> list[object]:

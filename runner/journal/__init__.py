@@ -7,6 +7,7 @@ product.
 """
 
 from runner.journal.faults import JournalError
-from runner.journal.store import Fenced, Journal, Tx
+from runner.journal.store import Fenced, Journal
+from runner.journal.transaction import Tx
 
 __all__ = ["Fenced", "Journal", "JournalError", "Tx"]

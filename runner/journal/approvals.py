@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from runner.journal.records import Approval, ApprovalState, Subject, SubjectState
-from runner.journal.store import Tx, instant
+from runner.journal.transaction import Tx, instant
 
 REFUSAL_STANDS = timedelta(hours=4)
 """How long a denial or an expiry answers the same question for other cases."""

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from connectors.model import Alert
 from runner.journal.records import Case, CaseStatus
-from runner.journal.store import Tx, instant
+from runner.journal.transaction import Tx, instant
 
 REPEAT_WINDOW = timedelta(hours=24)
 """A case takes repeats until this long without one."""

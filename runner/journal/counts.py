@@ -10,7 +10,7 @@ from datetime import datetime
 
 import msgspec
 
-from runner.journal.store import Tx
+from runner.journal.transaction import Tx
 
 DECIDED = ("approved", "denied", "expired")
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import msgspec
 from msgspec import Struct
 
-from runner.journal.store import Tx
+from runner.journal.transaction import Tx
 
 
 class Entry(Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from runner.journal.records import STANDING, LedgerRow, LedgerState
-from runner.journal.store import Tx, instant
+from runner.journal.transaction import Tx, instant
 
 
 def find(tx: Tx, subject: str) -> LedgerRow | None:

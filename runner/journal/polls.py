@@ -7,7 +7,7 @@ from datetime import datetime
 import msgspec
 
 from runner.journal.poll_records import Poll, PollJob
-from runner.journal.store import Tx
+from runner.journal.transaction import Tx
 
 
 def watermark(tx: Tx, search: str) -> int | None:

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from runner.journal import entries
-from runner.journal.store import Tx
+from runner.journal.transaction import Tx
 
 MOST_CASES = 50
 MOST_ROWS = 500

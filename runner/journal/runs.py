@@ -17,7 +17,7 @@ from runner.journal.records import (
     StepResult,
     StepStatus,
 )
-from runner.journal.store import Tx, instant
+from runner.journal.transaction import Tx, instant
 
 
 def keep_bundle(tx: Tx, sha256: str, name: str, text: str) -> None:

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from runner.journal.poll_records import Poll
 from runner.journal.records import Approval, Run
-from runner.journal.store import Tx
+from runner.journal.transaction import Tx
 
 
 class Hits(Struct, frozen=True, kw_only=True):

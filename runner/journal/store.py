@@ -1,4 +1,4 @@
-"""The file itself: opening, ownership, transactions, and the chain of entries.
+"""The file itself: opening, ownership, and when a transaction is written.
 
 It refuses a network file system, a newer file, and a writer that is no longer the owner. It decides
 nothing.
@@ -6,17 +6,12 @@ nothing.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from threading import RLock
-from typing import Any
-
-import msgspec
 
 from connectors.model import Clock
 from runner.journal import schema
@@ -25,77 +20,11 @@ from runner.journal.faults import JournalError, fault_of
 from runner.journal.noted_head import read_head, write_head
 from runner.journal.opening import connect, prepare_folder, version_of
 from runner.journal.owner import hold, is_held, released
-
-GENESIS = "0" * 64
+from runner.journal.transaction import Tx
 
 
 class Fenced(Exception):
     """Another process owns the journal now: whatever this one wanted to write is not written."""
-
-
-class Tx:
-    """One transaction: the journal's words on one side, its tables on the other."""
-
-    def __init__(self, db: sqlite3.Connection, clock: Clock, actor: str) -> None:
-        self.db = db
-        self.clock = clock
-        self.actor = actor
-
-    def now_s(self) -> float:
-        """Epoch seconds."""
-        return self.clock.now().timestamp()
-
-    def one(self, query: str, *values: Any) -> Any:
-        """The first row of a query, or None."""
-        return self.db.execute(query, values).fetchone()
-
-    def all(self, query: str, *values: Any) -> list[Any]:
-        return self.db.execute(query, values).fetchall()
-
-    def change(self, query: str, *values: Any) -> int:
-        """Run a change; how many rows it met."""
-        return self.db.execute(query, values).rowcount
-
-    def meta(self, key: str) -> str | None:
-        row = self.one("select value from meta where key = ?", key)
-        return None if row is None else str(row[0])
-
-    def set_meta(self, key: str, value: str | None) -> None:
-        if value is None:
-            self.change("delete from meta where key = ?", key)
-        else:
-            self.change("insert or replace into meta values (?, ?)", key, value)
-
-    def entry(
-        self, kind: str, refs: Mapping[str, str], payload: Any = None, actor: str | None = None
-    ) -> str:
-        """Append to the chain; the new head hash. The payload lies apart and can be erased."""
-        seq, prev = self.head()
-        body = msgspec.json.encode(payload).decode()
-        fields = [
-            seq + 1,
-            self.clock.now().isoformat(),
-            actor or self.actor,
-            kind,
-            msgspec.json.encode(dict(sorted(refs.items()))).decode(),
-            hashlib.sha256(body.encode()).hexdigest(),
-            prev,
-        ]
-        head = entry_sha256(fields)
-        self.change("insert into entry values (?, ?, ?, ?, ?, ?, ?, ?)", *fields, head)
-        if payload is not None:
-            self.change("insert into payload values (?, ?)", seq + 1, body)
-        return head
-
-    def head(self) -> tuple[int, str]:
-        """The last entry's number and hash; (0, zeros) when there is none."""
-        row = self.one("select seq, sha256 from entry order by seq desc limit 1")
-        return (0, GENESIS) if row is None else (int(row[0]), str(row[1]))
-
-
-def entry_sha256(fields: list[Any]) -> str:
-    """The chain's hash: over number, time, actor, kind, refs, payload hash and the hash before."""
-    return hashlib.sha256(msgspec.json.encode(fields)).hexdigest()
 
 
 class Journal:
@@ -125,6 +54,7 @@ class Journal:
         """What the folder's disk is, when it ends with the container or the machine."""
         self._db = connect(self.path)
         self._turn = RLock()
+        self._riding: list[Callable[[Tx], object]] = []
         try:
             self._migrate()
         except sqlite3.DatabaseError as error:
@@ -198,6 +128,8 @@ class Journal:
             os.close(self._lock_fd)
             self._lock_fd = None
             self._epoch = None
+        with self._turn:
+            self._riding.clear()
 
     def is_owned(self) -> bool:
         """True when some process, this one or another, is the runner now."""
@@ -214,12 +146,23 @@ class Journal:
     @contextmanager
     def write(self, actor: str | None = None) -> Iterator[Tx]:
         """A transaction that is wholly written or not at all. Errors: `Fenced`, `JournalError`."""
-        with self._transaction("immediate", actor) as tx:
-            if self._epoch is not None and tx.meta("epoch") != str(self._epoch):
-                raise Fenced("another process took the journal over")
-            yield tx
+        with self._turn:
+            riding = tuple(self._riding)
+            with self._transaction("immediate", actor) as tx:
+                if self._epoch is not None and tx.meta("epoch") != str(self._epoch):
+                    raise Fenced("another process took the journal over")
+                for change in riding:
+                    change(tx)
+                yield tx
+            del self._riding[: len(riding)]
         if self._on_commit is not None:
             self._on_commit()
+
+    def write_with_next(self, change: Callable[[Tx], object]) -> None:
+        """Write something in whatever transaction is written next, before that one's own: for what
+        can be found out again. Lost with the process, or with the ownership, before then."""
+        with self._turn:
+            self._riding.append(change)
 
     @contextmanager
     def read(self) -> Iterator[Tx]:
@@ -305,8 +248,3 @@ class Journal:
         if not was_owned or (self.state_dir / "head").exists():
             return None
         return "no head is noted beside the journal: entries cut off at its end would not show"
-
-
-def instant(epoch_s: float | None) -> datetime | None:
-    """Epoch seconds as an aware UTC time."""
-    return None if epoch_s is None else datetime.fromtimestamp(epoch_s, UTC)
