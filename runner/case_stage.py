@@ -6,6 +6,7 @@ from __future__ import annotations
 from connectors.model import AssessmentKind, CaseStage
 from runner.journal import Tx, ledger, runs
 from runner.journal.records import LIVE, Case, LedgerRow, LedgerState, Run, RunStatus
+from runner.wording import is_contradicted
 
 _DOUBTFUL = (LedgerState.UNKNOWN, LedgerState.FAILED, LedgerState.FOREIGN)
 
@@ -31,7 +32,12 @@ def stage_of(tx: Tx, case: Case) -> CaseStage | None:
 
 
 def _needs_a_person(rows: list[LedgerRow], found: list[Run]) -> bool:
-    is_doubtful = any(row.state in _DOUBTFUL or row.drift for row in rows)
+    is_doubtful = any(
+        row.state in _DOUBTFUL
+        or row.drift
+        or (row.state is LedgerState.CONFIRMED and is_contradicted(row))
+        for row in rows
+    )
     return is_doubtful or any(run.status in (RunStatus.PARKED, RunStatus.FAILED) for run in found)
 
 

@@ -26,6 +26,7 @@ from runner.config_types import (
     Person,
     SearchConfig,
     SearchMode,
+    Silence,
     Tier,
 )
 from runner.yaml_reader import Fault
@@ -45,6 +46,7 @@ __all__ = [
     "Person",
     "SearchConfig",
     "SearchMode",
+    "Silence",
     "Tier",
     "load_config",
 ]

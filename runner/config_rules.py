@@ -7,6 +7,7 @@ called by `runner/config.py` only.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import cast
 
@@ -77,6 +78,7 @@ class _Rules:
             approvals=self._approvals(people, roles),
             guards=self._guards(),
             hunts=self._hunts(),
+            silence=self._silence(roles),
             heartbeat_url=self._heartbeat(),
             playbook_dir=self._playbook_dir(),
             accept_passing_disk=shape.accept_passing_disk,
@@ -236,6 +238,40 @@ class _Rules:
             lookback_s=shape.lookback_s,
             fields=_fields(shape.fields),
         )
+
+    def _silence(self, roles: dict[str, str]) -> made.Silence | None:
+        shape = self._reading.shape.silence
+        if shape is None:
+            return None
+        if self._reading.shape.hunts.index is None or "siem" not in roles:
+            text = "silence: nothing can be listened to without `hunts.index` and the role `siem`"
+            mend = "Name the index that holds Sysmon's events, or take `silence` away."
+            self._reading.add(("silence",), text, mend, "silence")
+        allowed = [
+            self._network(text, ("silence", "allowed", at)) for at, text in enumerate(shape.allowed)
+        ]
+        return made.Silence(
+            allowed=tuple(network for network in allowed if network is not None),
+            before_s=shape.before_s,
+            margin_s=shape.margin_s,
+            after_s=shape.after_s,
+            late_s=shape.late_s,
+            looks=shape.looks,
+        )
+
+    def _network(self, text: str, place: tuple[str | int, ...]) -> IPv4Network | IPv6Network | None:
+        try:
+            found = ip_network(text)
+        except ValueError:
+            said = f"silence.allowed: {text} is no address and no network"
+            mend = "Write 192.0.2.7 or 192.0.2.0/24; a name would be the attacker's to choose."
+            self._reading.add(place, said, mend, "silence")
+            return None
+        if found.prefixlen == 0:
+            said = f"silence.allowed: {text} allows every address, so silence would prove nothing"
+            mend = "Name the addresses of the EDR's cloud and of your management."
+            self._reading.add(place, said, mend, "silence")
+        return found
 
     def _suppressions_file(self) -> Path | None:
         text = self._reading.shape.suppressions_file

@@ -141,6 +141,15 @@ class HuntsShape(Shape, frozen=True, kw_only=True):
     fields: Fields = {}
 
 
+class SilenceShape(Shape, frozen=True, kw_only=True):
+    allowed: Texts = ()
+    before_s: Annotated[int, Meta(ge=60, le=7 * 86400)] = 3600
+    margin_s: Annotated[int, Meta(ge=1, le=3600)] = 60
+    after_s: Annotated[int, Meta(ge=5, le=86400)] = 900
+    late_s: Annotated[int, Meta(ge=1, le=86400)] = 300
+    looks: Annotated[int, Meta(ge=1, le=10)] = 5
+
+
 class RetentionShape(Shape, frozen=True, kw_only=True):
     days: Annotated[int, Meta(ge=8, le=3650)]
 
@@ -177,6 +186,7 @@ class ConfigShape(Shape, frozen=True, kw_only=True):
     approvals: ApprovalsShape = ApprovalsShape()
     guards: GuardsShape = GuardsShape()
     hunts: HuntsShape = HuntsShape()
+    silence: SilenceShape | None = None
     heartbeat_url: SecretShape | None = None
     playbook_dir: Text | None = None
     accept_passing_disk: bool = False

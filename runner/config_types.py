@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 from msgspec import Struct
@@ -136,6 +137,18 @@ class Hunts(Struct, frozen=True, kw_only=True):
     fields: dict[str, tuple[str, ...]] = {}
 
 
+class Silence(Struct, frozen=True, kw_only=True):
+    """How an isolated host's own events are listened to. `allowed`: networks that it may still
+    speak with; `margin_s`: how far its clock may be off; `late_s`: how late events come."""
+
+    allowed: tuple[IPv4Network | IPv6Network, ...] = ()
+    before_s: int = 3600
+    margin_s: int = 60
+    after_s: int = 900
+    late_s: int = 300
+    looks: int = 5
+
+
 class Retention(Struct, frozen=True, kw_only=True):
     """After how many days finished cases are erased."""
 
@@ -162,6 +175,7 @@ class Config(Struct, frozen=True, kw_only=True):
     approvals: Approvals = Approvals()
     guards: Guards = Guards()
     hunts: Hunts = Hunts()
+    silence: Silence | None = None
     heartbeat_url: Secret | None = None
     playbook_dir: Path | None = None
     accept_passing_disk: bool = False

@@ -12,7 +12,7 @@ import msgspec
 
 from runner.case_graph import graph_files, graph_of
 from runner.journal import Tx, approvals, cases, ledger, runs
-from runner.journal.records import Case
+from runner.journal.records import Case, LedgerRow
 from runner.masking import mask_all
 
 
@@ -52,6 +52,14 @@ def state_sha256(tx: Tx, case: Case) -> str:
         "verdict": case.verdict,
         "undo": case.undo,
         "runs": [(run.id, run.status) for run in runs.of_case(tx, case.id)],
-        "ledger": [(row.subject, row.state, row.drift) for row in ledger.of_case(tx, case.id)],
+        "ledger": [_facts_of(row) for row in ledger.of_case(tx, case.id)],
     }
     return hashlib.sha256(msgspec.json.encode(state, order="sorted")).hexdigest()
+
+
+def _facts_of(row: LedgerRow) -> tuple[object, ...]:
+    """What was heard of the host counts only where it was listened to: the hash of a journal of
+    before stays what it was."""
+    facts = (row.subject, row.state, row.drift)
+    heard = None if row.talk is None else row.talk.verdict
+    return facts if heard is None else (*facts, heard, row.talk and row.talk.foreign)

@@ -1,4 +1,4 @@
-"""After the run: the ledger against the EDR, and the tickets kept up.
+"""After the run: the ledger against the EDR, isolated hosts listened to, tickets kept up.
 
 Rows, each an intent and an outcome of its own; nothing here needs a run to be alive.
 """
@@ -14,6 +14,7 @@ from runner.effects import Effects
 from runner.journal import Journal, ledger
 from runner.ledger_watch import LedgerWatch
 from runner.roles import Roles
+from runner.talk_watch import TalkWatch
 
 
 class FollowUp:
@@ -25,11 +26,16 @@ class FollowUp:
         self._journal = journal
         self.trouble: dict[str, str] = {}
         self._ledger = LedgerWatch(journal, roles, carry, self.trouble)
+        self._talk = TalkWatch(journal, config, roles, carry)
         self._reports = CaseReports(journal, config, roles, effects, carry, self.trouble)
 
     def watch_ledger(self) -> None:
         """Compare the ledger with the EDR, where that is due."""
         self._ledger.watch()
+
+    def listen(self) -> None:
+        """Ask the SIEM whether what is isolated still talks, where that is configured and due."""
+        self._talk.watch()
 
     def report_cases(self) -> None:
         """Tell each ticket what changed since it was last told."""

@@ -28,6 +28,9 @@ RPC_PORT = "135"
 AWAKE = ("1", "3", "5", "7", "11", "13", "15", "22")
 """Sysmon's events that are read here: any of them shows that it watched."""
 
+OTHERS = tuple(number for number in AWAKE if number != "3")
+ENOUGH = 200
+
 NO_INDEX = "not searched: hunts.index is not configured"
 NO_SECURITY = "not searched: hunts.security_index is not configured, so logons are not seen"
 
@@ -175,6 +178,23 @@ def seen_query(host: str, at: datetime, hunts: Hunts) -> EventQuery | str:
     return _sysmon(hunts, (at - AFTER, at + AFTER), AWAKE, *_host(host, hunts), channel)
 
 
+def talk_queries(
+    names: Sequence[str],
+    before: tuple[datetime, datetime],
+    since: tuple[datetime, datetime],
+    hunts: Hunts,
+) -> dict[str, EventQuery | str]:
+    """What a host said before it was isolated and says since, and whether others are heard, by
+    name. Each is small: only that it spoke has to be seen, except of the connections since."""
+    host = _equals(_names("host", hunts, *DEFAULT_FIELDS["host"]), names)
+    return {
+        "before": _sysmon(hunts, before, ("3",), host, most=ENOUGH),
+        "connections": _sysmon(hunts, since, ("3",), host),
+        "others": _sysmon(hunts, since, OTHERS, host, most=ENOUGH),
+        "peers": _sysmon(hunts, since, ("3",), most=ENOUGH),
+    }
+
+
 def hash_query(hashes: Sequence[Observable], hunts: Hunts, now: datetime) -> EventQuery | str:
     """The same program, module or file, by its hash, started, loaded or written anywhere."""
     times = (now - timedelta(seconds=hunts.lookback_s), now + timedelta(hours=1))
@@ -199,11 +219,15 @@ def _equals(fields: Sequence[str], values: Sequence[str]) -> Term:
 
 
 def _sysmon(
-    hunts: Hunts, times: tuple[datetime, datetime], numbers: tuple[str, ...], *terms: Term
+    hunts: Hunts,
+    times: tuple[datetime, datetime],
+    numbers: tuple[str, ...],
+    *terms: Term,
+    most: int = MOST_ROWS,
 ) -> EventQuery | str:
     if hunts.index is None:
         return NO_INDEX
-    return _query(hunts.index, times, numbers, terms)
+    return _query(hunts.index, times, numbers, terms, most)
 
 
 def _security(
@@ -219,6 +243,7 @@ def _query(
     times: tuple[datetime, datetime],
     numbers: tuple[str, ...],
     terms: Sequence[Term],
+    most: int = MOST_ROWS,
 ) -> EventQuery:
     kinds = (_equals(("EventCode", "EventID"), numbers),) if numbers else ()
     return EventQuery(
@@ -227,5 +252,5 @@ def _query(
         end=times[1],
         terms=(*kinds, *terms),
         fields=EVENT_FIELDS,
-        limit=MOST_ROWS,
+        limit=most,
     )

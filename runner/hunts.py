@@ -73,7 +73,7 @@ async def _searched(
         return siem.start_event_query(query)
 
     def fetch(elapsed_s: float) -> Found | None:
-        return _fetch(siem, job, elapsed_s, limit_s)
+        return fetch_found(siem, job, elapsed_s, limit_s)
 
     begun = await ctx.call(start_key, Call(name="hunt", send=start, again_s=limit_s))
     job = msgspec.convert(begun, SearchJob)
@@ -81,7 +81,9 @@ async def _searched(
     return msgspec.convert(rows, Found | None)
 
 
-def _fetch(siem: Siem, job: SearchJob, elapsed_s: float, limit_s: float) -> Found | None:
+def fetch_found(siem: Siem, job: SearchJob, elapsed_s: float, limit_s: float) -> Found | None:
+    """What a search gave; None when the SIEM no longer knows it. Errors: `NotYet` while it runs;
+    `StepFailed` when it failed, or ran longer than `limit_s`."""
     status = siem.search_status(job)
     said = "; ".join(status.messages)
     match status.phase:

@@ -17,7 +17,7 @@ from runner.hostname import is_same_host
 from runner.journal import Journal, Tx, approvals, ledger
 from runner.journal.records import STANDING, LedgerRow, LedgerState
 from runner.result import Result
-from runner.wording import LEDGER_WORDS, clock_text
+from runner.wording import clock_text, heard_of, is_contradicted, ledger_words
 
 LASTING = (*STANDING, LedgerState.FOREIGN)
 """States in which there may be something to let back."""
@@ -47,7 +47,7 @@ def adopt(tx: Tx, row: LedgerRow, actor: str, reason: str) -> LedgerRow:
 
 def show_isolations(journal: Journal, *, is_all: bool) -> Result:
     """Each isolation with state, holders, lease and drift. Exit code 1 when one needs a person:
-    unknown, drifted, overdue, or made by somebody else."""
+    unknown, drifted, overdue, made by somebody else, or still talking."""
     with journal.read() as tx:
         now = tx.clock.now()
         rows = sorted(ledger.every(tx), key=lambda row: row.device.hostname.lower())
@@ -66,9 +66,10 @@ def is_open(row: LedgerRow, now: datetime) -> bool:
 
 
 def needs_person(row: LedgerRow, now: datetime) -> bool:
-    """Unknown, drifted, overdue, or made by somebody else."""
+    """Unknown, drifted, overdue, made by somebody else, or still talking."""
     in_doubt = row.state in (LedgerState.UNKNOWN, LedgerState.FOREIGN)
-    return in_doubt or row.drift is not None or leases.is_overdue(row, now)
+    is_talking = row.state is LedgerState.CONFIRMED and is_contradicted(row)
+    return in_doubt or is_talking or row.drift is not None or leases.is_overdue(row, now)
 
 
 def data_of(row: LedgerRow, now: datetime) -> dict[str, Any]:
@@ -87,12 +88,14 @@ def data_of(row: LedgerRow, now: datetime) -> dict[str, Any]:
         "renewed_by": row.renewed_by,
         "is_overdue": leases.is_overdue(row, now),
         "drift": row.drift,
+        "heard": None if row.talk is None else row.talk.verdict,
+        "talked_with": [] if row.talk is None else list(row.talk.foreign),
     }
 
 
 def status_line(row: LedgerRow, now: datetime) -> str:
     """One isolation in a line: of whom, how it stands, for whom, and until when."""
-    said = f"{row.device.hostname} ({row.device.device_id}): {LEDGER_WORDS[row.state]}"
+    said = f"{row.device.hostname} ({row.device.device_id}): {ledger_words(row)}"
     if row.holders:
         said = f"{said}; for {', '.join(row.holders)}"
     if row.lease_until is not None:
@@ -102,7 +105,7 @@ def status_line(row: LedgerRow, now: datetime) -> str:
 
 def _lines(row: LedgerRow, now: datetime) -> list[str]:
     since = clock_text(row.times.get(row.state))
-    lines = [f"{row.device.hostname} ({row.device.device_id}): {LEDGER_WORDS[row.state]}"]
+    lines = [f"{row.device.hostname} ({row.device.device_id}): {ledger_words(row)}"]
     lines.append(f"  since {since}; for {', '.join(row.holders) or 'no known case'}")
     if row.verified_at is not None:
         lines.append(f"  its record last said contained at {clock_text(row.verified_at)}")
@@ -113,6 +116,8 @@ def _lines(row: LedgerRow, now: datetime) -> list[str]:
         lines.append(f"  {leases.lease_text(row, now)}")
     if row.drift is not None:
         lines.append(f"  DRIFT: {row.drift}")
+    if heard := heard_of(row):
+        lines.append(f"  {heard}")
     return lines
 
 

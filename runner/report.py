@@ -33,11 +33,12 @@ from runner.journal.records import (
 )
 from runner.masking import mask_secrets
 from runner.wording import (
-    LEDGER_WORDS,
     assessment_blocks,
     clock_text,
     cmdline_block,
     facts_table,
+    heard_of,
+    ledger_words,
     marked,
 )
 
@@ -78,7 +79,7 @@ def state_of(tx: Tx, case: Case) -> str:
     """Where a case stands, in a few words that promise nothing."""
     ended = runs.of_case(tx, case.id)
     rows = ledger.of_case(tx, case.id)
-    parts = [f"{row.device.hostname} {LEDGER_WORDS[row.state]}" for row in rows]
+    parts = [f"{row.device.hostname} {ledger_words(row)}" for row in rows]
     for run in ended:
         if run.status is RunStatus.PARKED:
             parts.append("a person must resolve what happened")
@@ -149,7 +150,7 @@ def _device_names(found: Sequence[StepResult]) -> dict[str, str]:
 
 
 def _ledger_text(row: LedgerRow) -> str:
-    text = f"{LEDGER_WORDS[row.state]} since {clock_text(row.times.get(row.state))}"
+    text = f"{ledger_words(row)} since {clock_text(row.times.get(row.state))}"
     if row.verified_at is not None and row.state is LedgerState.CONFIRMED:
         text += f", verified {clock_text(row.verified_at)}"
     if not row.is_ours and row.state is not LedgerState.FOREIGN:
@@ -158,6 +159,8 @@ def _ledger_text(row: LedgerRow) -> str:
         text += f"; leased until {clock_text(row.lease_until)}"
     if row.drift:
         text += f"; DRIFT: {row.drift}"
+    if heard := heard_of(row):
+        text += f"; {heard}"
     return text
 
 

@@ -229,9 +229,11 @@ class Service:
     def _follow_up(self) -> None:
         with self.journal.read() as tx:
             is_due = bool(ledger.due(tx)) or ledger.is_sweep_due(tx) or cases.has_unreported(tx)
+            is_due = is_due or (self.config.silence is not None and ledger.is_talk_due(tx))
             is_paused = arming.is_paused(tx) is not None
         if is_due:
             self.crew.followup.watch_ledger()
+            self.crew.followup.listen()
             if not is_paused:
                 self.crew.followup.report_cases()
 

@@ -9,7 +9,7 @@ from connectors.base import Effect
 from connectors.document import Block, Bullets, Code, Document, Paragraph, Table, shorten
 from connectors.model import Alert, Assessment
 from runner.config import Mode
-from runner.journal.records import Case, LedgerState
+from runner.journal.records import Case, LedgerRow, LedgerState, TalkVerdict
 from runner.masking import mask_secrets
 from runner.wmic import score_text
 
@@ -27,6 +27,31 @@ LEDGER_WORDS = {
     LedgerState.UNKNOWN: "UNKNOWN: a person must look, treat as NOT contained",
     LedgerState.FOREIGN: "contained by somebody else, not through this runner",
 }
+
+
+def ledger_words(row: LedgerRow) -> str:
+    """A row's state in words; what was heard against it goes with it, for ever."""
+    words = LEDGER_WORDS[row.state]
+    if not is_contradicted(row):
+        if row.talk is not None and row.talk.verdict is TalkVerdict.SILENT:
+            return f"{words} and by silence" if row.state is LedgerState.CONFIRMED else words
+        return words
+    if row.state is LedgerState.CONFIRMED:
+        return "isolated, says the EDR's record, YET IT TALKS: treat as NOT contained"
+    return f"{words} (while it was isolated, it talked)"
+
+
+def is_contradicted(row: LedgerRow) -> bool:
+    """Did the host speak with somebody although the EDR called it isolated?"""
+    return row.talk is not None and row.talk.verdict is TalkVerdict.TALKING
+
+
+def heard_of(row: LedgerRow) -> str | None:
+    """What its own events say of an isolation; None where nobody listened, or it is over."""
+    if row.talk is None or row.talk.verdict is None:
+        return None
+    is_shown = row.state is LedgerState.CONFIRMED or is_contradicted(row)
+    return mask_secrets(row.talk.text) if is_shown else None
 
 
 def clock_text(at: datetime | None) -> str:

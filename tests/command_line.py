@@ -19,6 +19,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from connectors.emulators.falcon import Hook
 from connectors.emulators.fleet import Emulators, running_emulators
 from runner.cli import SystemClock
 from tests.polling import SEEN, raw_hit
@@ -51,7 +52,7 @@ class CommandLine:
         self.splunk = emulators.splunk
         self.config = folder / "config.yaml"
         secrets = folder / "secrets"
-        secrets.mkdir(mode=0o700)
+        secrets.mkdir(mode=0o700, exist_ok=True)
         for product, credentials in emulators.credentials().items():
             for name, value in credentials.items():
                 self.secret(f"{product}.{name}", value)
@@ -124,9 +125,11 @@ def run_command(*arguments: str, folder: Path) -> Done:
 
 
 @contextmanager
-def command_line(folder: Path, changes: dict[str, Any] | None = None) -> Iterator[CommandLine]:
+def command_line(
+    folder: Path, changes: dict[str, Any] | None = None, *, hook: Hook | None = None
+) -> Iterator[CommandLine]:
     """A command line for the time of a block; `changes` are laid over the world's settings."""
-    with running_emulators(folder / "products", SystemClock()) as emulators:
+    with running_emulators(folder / "products", SystemClock(), hook=hook) as emulators:
         splunk = emulators.splunk
         splunk.events = [event for event in splunk.events if not is_wmic_format(event.row)]
         yield CommandLine(folder, emulators, changes or {})

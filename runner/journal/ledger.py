@@ -87,6 +87,16 @@ def is_sweep_due(tx: Tx) -> bool:
     return tx.one("select 1 from ledger limit 1") is not None
 
 
+def is_talk_due(tx: Tx) -> bool:
+    """Is there an isolation that nobody listened to yet, or that it is time to listen to again?"""
+    now = tx.clock.now()
+    confirmed = (row for row in standing(tx) if row.state is LedgerState.CONFIRMED)
+    return any(
+        row.talk is None or (row.talk.due_at is not None and row.talk.due_at <= now)
+        for row in confirmed
+    )
+
+
 def sweep_after(tx: Tx, delay: timedelta) -> None:
     """When all are compared next."""
     tx.set_meta("sweep_due_s", str(tx.now_s() + delay.total_seconds()))

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
-import socket
 import subprocess
-import time
 from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import requests
+
+from tests.real.server_process import ServerProcess, free_port
 
 SEEDS = Path(__file__).parent.parent / "servers" / "rt"
 SERVER = Path("/usr/share/request-tracker5/libexec/rt-server")
@@ -66,18 +65,11 @@ class Part:
 class RtServer:
     base_url: str
     tokens: dict[str, str]
+    process: ServerProcess
 
     def as_root(self, method: str, path: str, **more: Any) -> Any:
         """What an administrator does by hand."""
-        reply = requests.request(
-            method,
-            f"{self.base_url}/REST/2.0/{path}",
-            auth=("root", _ROOT_PASSWORD),
-            timeout=20,
-            **more,
-        )
-        reply.raise_for_status()
-        return reply.json()
+        return _ask_as_root(self.base_url, method, path, **more)
 
     def parts(self, ticket_id: str) -> list[Part]:
         """All texts and files of a ticket, oldest first."""
@@ -95,6 +87,18 @@ class RtServer:
         ]
 
 
+def _ask_as_root(base_url: str, method: str, path: str, **more: Any) -> Any:
+    reply = requests.request(
+        method,
+        f"{base_url}/REST/2.0/{path}",
+        auth=("root", _ROOT_PASSWORD),
+        timeout=60,
+        **more,
+    )
+    reply.raise_for_status()
+    return reply.json()
+
+
 def what_is_missing() -> str | None:
     """Why no RT can be started here; None when it can."""
     if not SERVER.exists() or shutil.which(SETUP) is None:
@@ -104,8 +108,8 @@ def what_is_missing() -> str | None:
 
 @contextmanager
 def running_rt(folder: Path) -> Iterator[RtServer]:
-    """Errors: `CalledProcessError`, `RuntimeError` when RT does not come up."""
-    port = _free_port()
+    """Errors: `RuntimeError` when RT does not come up."""
+    port = free_port()
     for name in ("site.d", "mason", "session"):
         (folder / name).mkdir(parents=True)
     config = folder / "RT_SiteConfig.pm"
@@ -117,23 +121,20 @@ def running_rt(folder: Path) -> Iterator[RtServer]:
         "RT_SITE_CONFIG_DIR": str(folder / "site.d"),
     }
     tokens = _set_up(folder, environ)
+    base_url = f"http://127.0.0.1:{port}"
     listen = ["--host", "127.0.0.1", "--port", str(port)]
-    with (folder / "rt.log").open("wb") as told:
-        process = subprocess.Popen(
-            [SERVER, "--server", "Starlet", "--max-workers", "2", *listen],
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            stdout=told,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    process = ServerProcess(
+        "RT",
+        [SERVER, "--server", "Starlet", "--max-workers", "2", *listen],
+        folder / "rt.log",
+        lambda: _ask_as_root(base_url, "GET", "rt"),
+        environ,
+    )
     try:
-        server = RtServer(f"http://127.0.0.1:{port}", tokens)
-        _wait(server, process, folder / "rt.log")
-        yield server
+        process.start()
+        yield RtServer(base_url, tokens, process)
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=20)
+        process.stop()
 
 
 def _set_up(folder: Path, environ: dict[str, str]) -> dict[str, str]:
@@ -149,25 +150,7 @@ def _set_up(folder: Path, environ: dict[str, str]) -> dict[str, str]:
 
 
 def _run(command: list[str], environ: dict[str, str]) -> str:
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=300)
     if done.returncode:
         raise RuntimeError(f"{command[0]} failed:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
     return done.stdout
-
-
-def _wait(server: RtServer, process: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + 60
-    while time.monotonic() < until and process.poll() is None:
-        try:
-            server.as_root("GET", "rt")
-            return
-        except requests.ConnectionError:
-            time.sleep(0.1)
-    raise RuntimeError(f"RT did not come up:\n{log.read_text(errors='replace')[-2000:]}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -9,10 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-import signal
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,11 +20,13 @@ from urllib.parse import quote
 
 import requests
 
+from tests.real.server_process import ServerProcess, free_port
+
 INSTALLED = Path(
     os.environ.get("STOCKADE_SYNAPSE")
     or Path(__file__).parent.parent / "servers" / "synapse" / "venv"
 )
-NAME = "example.test"
+TIMEOUT_S = 60
 _SECRET = "made-up-for-a-test"
 _numbers = count(1)
 
@@ -85,7 +84,7 @@ class User:
             json=body,
             params=params,
             headers={"Authorization": f"Bearer {self.token}"},
-            timeout=20,
+            timeout=TIMEOUT_S,
         )
 
     def do(self, method: str, path: str, body: Any = None, **params: Any) -> dict[str, Any]:
@@ -132,6 +131,7 @@ class User:
 class SynapseServer:
     base_url: str
     admin: User
+    process: ServerProcess
 
     def user(self, name: str) -> User:
         """A new user, with a number behind the name, who may send as fast as it likes."""
@@ -166,12 +166,12 @@ def what_is_missing() -> str | None:
 def register(base_url: str, name: str, *, is_admin: bool) -> User:
     """A user made with the server's shared secret."""
     path = f"{base_url}/_synapse/admin/v1/register"
-    nonce = requests.get(path, timeout=20).json()["nonce"]
+    nonce = requests.get(path, timeout=TIMEOUT_S).json()["nonce"]
     password = f"password-of-{name}"
     parts = (nonce, name, password, "admin" if is_admin else "notadmin")
     mac = hmac.new(_SECRET.encode(), "\x00".join(parts).encode(), hashlib.sha1).hexdigest()
     body = {"nonce": nonce, "username": name, "password": password, "admin": is_admin, "mac": mac}
-    reply = requests.post(path, json=body, timeout=20)
+    reply = requests.post(path, json=body, timeout=TIMEOUT_S)
     reply.raise_for_status()
     said = reply.json()
     return User(base_url, said["user_id"], said["access_token"])
@@ -180,42 +180,22 @@ def register(base_url: str, name: str, *, is_admin: bool) -> User:
 @contextmanager
 def running_synapse(folder: Path) -> Iterator[SynapseServer]:
     """Errors: `RuntimeError` when Synapse does not come up."""
-    port = _free_port()
+    port = free_port()
     for name, text in (("homeserver.yaml", _CONFIG), ("log.yaml", _LOG)):
         filled = text.replace("{port}", str(port)).replace("{folder}", str(folder))
         (folder / name).write_text(filled)
     key = [INSTALLED / "bin" / "generate_signing_key", "-o", folder / "signing.key"]
-    subprocess.run(key, check=True, timeout=60)
-    with (folder / "stdout.log").open("wb") as told:
-        process = subprocess.Popen(
-            [INSTALLED / "bin" / "synapse_homeserver", "-c", folder / "homeserver.yaml"],
-            stdin=subprocess.DEVNULL,
-            stdout=told,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    subprocess.run(key, check=True, timeout=300)
+    base_url = f"http://127.0.0.1:{port}"
+
+    def ask() -> None:
+        reply = requests.get(f"{base_url}/_matrix/client/versions", timeout=TIMEOUT_S)
+        reply.raise_for_status()
+
+    command = [INSTALLED / "bin" / "synapse_homeserver", "-c", folder / "homeserver.yaml"]
+    process = ServerProcess("Synapse", command, folder / "stdout.log", ask)
     try:
-        base_url = f"http://127.0.0.1:{port}"
-        _wait(base_url, process, folder / "stdout.log")
-        yield SynapseServer(base_url, register(base_url, "admin", is_admin=True))
+        process.start()
+        yield SynapseServer(base_url, register(base_url, "admin", is_admin=True), process)
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=30)
-
-
-def _wait(base_url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + 90
-    while time.monotonic() < until and process.poll() is None:
-        try:
-            requests.get(f"{base_url}/_matrix/client/versions", timeout=5).raise_for_status()
-            return
-        except requests.ConnectionError:
-            time.sleep(0.1)
-    raise RuntimeError(f"Synapse did not come up:\n{log.read_text(errors='replace')[-2000:]}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        process.stop()

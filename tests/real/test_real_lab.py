@@ -2,42 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from runner.journal.records import LedgerState
-from tests.servers.lab.network import Network, network, what_is_missing
+from tests.real.reaching import ALL, CUT, paths
+from tests.servers.lab.network import Network
 from tests.world import running_world
 from tests.world_settings import HOST
-
-NEIGHBOR, SERVER, PLANE = "neighbor", "server", "management"
-
-
-@pytest.fixture
-def lab() -> Iterator[Network]:
-    missing = what_is_missing()
-    if missing:
-        pytest.skip(f"NOTHING IS PROVED OF A HOST THAT IS REALLY CUT OFF: {missing}")
-    with network([HOST, NEIGHBOR, SERVER]) as built:
-        yield built
-
-
-def paths(lab: Network) -> dict[str, bool]:
-    """Which of the connections that matter come about now."""
-    ways = {
-        "out": (HOST, SERVER),
-        "in": (NEIGHBOR, HOST),
-        "beside": (NEIGHBOR, SERVER),
-        "plane": (PLANE, HOST),
-        "to plane": (HOST, PLANE),
-    }
-    return {name: lab.reaches(*way) for name, way in ways.items()}
-
-
-ALL = {"out": True, "in": True, "beside": True, "plane": True, "to plane": True}
-CUT = {**ALL, "out": False, "in": False}
 
 
 def test_host_when_approved_then_cut_off_from_all_but_the_plane_until_it_is_released(

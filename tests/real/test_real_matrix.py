@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,7 +23,8 @@ from runner.journal.records import ApprovalState
 from runner.service import CARDS_EVERY_S
 from tests.acting import Acting, wait_for
 from tests.fake_clock import FakeClock
-from tests.real.synapse_server import SynapseServer, User, running_synapse, what_is_missing
+from tests.real.bindings import with_matrix
+from tests.real.synapse_server import SynapseServer, User
 from tests.world import running_world
 from tests.world_settings import HOST
 
@@ -33,15 +34,6 @@ CHOICES = (
     Choice(name="deny", emoji="x", label="no"),
     Choice(name="veto-1", emoji="one", label="not this one"),
 )
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SynapseServer]:
-    missing = what_is_missing()
-    if missing:
-        pytest.skip(f"NOTHING IS PROVED OF MATRIX: {missing}")
-    with running_synapse(tmp_path_factory.mktemp("synapse")) as server:
-        yield server
 
 
 @dataclass(frozen=True)
@@ -69,7 +61,8 @@ class Site:
 
 
 @pytest.fixture
-def site(server: SynapseServer) -> Site:
+def site(synapse_server: SynapseServer) -> Site:
+    server = synapse_server
     lead, alice, bot = server.user("lead"), server.user("alice"), server.user("stockade")
     return Site(server, lead, alice, bot, lead.create_room([alice, bot]))
 
@@ -349,38 +342,15 @@ def test_limit_when_synapse_says_429_then_nothing_happened_and_the_wait_is_told(
 # -- a whole case ----------------------------------------------------------------------------------
 
 
-def settings_of(site: Site, tmp_path: Path) -> dict[str, Any]:
-    """A configuration's changes under which this room is the chat."""
-    secret = tmp_path / "secrets" / "matrix.token"
-    secret.parent.mkdir(mode=0o700)
-    secret.touch(mode=0o600)
-    secret.write_text(site.bot.token)
-    return {
-        "people": {
-            "responder-a": {"matrix": site.lead.id},
-            "responder-b": {"matrix": site.alice.id},
-        },
-        "connectors": {
-            "matrix": {
-                "type": "matrix",
-                "base_url": site.bot.base_url,
-                "credentials": {"token": {"file": "secrets/matrix.token"}},
-                "options": {"room": site.room},
-                "settle_s": 1,
-            }
-        },
-        "roles": {"chat": "matrix"},
-    }
-
-
 @pytest.mark.parametrize("answer", [YES, NO])
 def test_case_when_matrix_is_the_chat_then_a_person_there_decides(
     site: Site, tmp_path: Path, answer: str
 ) -> None:
+    changes = with_matrix(tmp_path, site.bot, site.room, site.lead, site.alice)
     stranger = site.server.user("member")
     site.lead.in_room("POST", site.room, "invite", {"user_id": stranger.id})
     stranger.join(site.room)
-    with running_world(tmp_path, settings_of(site, tmp_path)) as world:
+    with running_world(tmp_path, with_matrix(tmp_path, site.bot, site.room, site.lead, site.alice)) as world:
         world.arm()
         world.hit()
         world.tick()
@@ -414,7 +384,7 @@ def said_in_thread(site: Site, event: str) -> list[str]:
 def test_serve_when_somebody_answers_then_it_is_heard_before_the_next_look(
     site: Site, tmp_path: Path
 ) -> None:
-    with running_world(tmp_path, settings_of(site, tmp_path)) as world:
+    with running_world(tmp_path, with_matrix(tmp_path, site.bot, site.room, site.lead, site.alice)) as world:
         world.arm()
         world.hit()
         world.tick()

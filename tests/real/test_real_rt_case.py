@@ -5,29 +5,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from runner import views
 from runner.checks import check
+from tests.real.bindings import with_rt
 from tests.real.rt_server import Part, RtServer
 from tests.world import World, running_world
 from tests.world_settings import HOST, malicious
-
-
-def with_rt(server: RtServer, folder: Path, account: str = "stockade") -> dict[str, Any]:
-    """The change that binds RT in Jira's place; its token lies where the configuration says."""
-    secret = folder / "secrets" / "rt.token"
-    secret.parent.mkdir(mode=0o700)
-    secret.touch(mode=0o600)
-    secret.write_text(server.tokens[account])
-    rt = {
-        "type": "rt",
-        "base_url": server.base_url,
-        "credentials": {"token": {"file": "secrets/rt.token"}},
-        "settle_s": 1,
-        "options": {"queue": "Incidents", "fields": {"Severity": "high"}},
-    }
-    return {"connectors": {"jira": None, "rt": rt}, "roles": {"tickets": "rt"}}
 
 
 def told(server: RtServer, world: World) -> list[Part]:

@@ -35,7 +35,7 @@ while True:
 REACH = """\
 import socket, sys
 try:
-    socket.create_connection(("{address}", {port}), 0.6).close()
+    socket.create_connection(("{address}", {port}), 5).close()
 except TimeoutError:
     sys.exit(7)
 """
