@@ -36,12 +36,12 @@ from runner.journal.records import (
 )
 from runner.masking import mask_secrets
 from runner.wording import (
-    LEDGER_WORDS,
     VERB,
     assessment_blocks,
     clock_text,
     cmdline_block,
     facts_table,
+    ledger_words,
     marked,
 )
 
@@ -224,7 +224,7 @@ def locked_card(tx: Tx, approval: Approval, asked: Card) -> Card:
     """What the card shows once it takes no more answers; `asked` is what it showed before."""
     decided = decision_sentence(approval)
     found = [ledger.find(tx, item.device.subject) for item in approval.items]
-    rows = [f"{row.device.hostname}: {LEDGER_WORDS[row.state]}" for row in found if row is not None]
+    rows = [f"{row.device.hostname}: {ledger_words(row)}" for row in found if row is not None]
     blocks: list[Block] = [Heading(text=decided)]
     if rows:
         blocks.append(Bullets(items=tuple(rows)))

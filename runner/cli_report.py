@@ -34,9 +34,9 @@ def add_report(
 def report_command(arguments: argparse.Namespace, config: Config, journal: Journal) -> Result:
     """Read the journal, and change nothing."""
     from runner.effects import plain
+    from runner.needs import needs_of
     from runner.period import read_period
     from runner.period_text import period_document
-    from runner.service import needs_of
 
     with journal.read() as tx:
         now = tx.clock.now()

@@ -23,9 +23,10 @@ from runner.config import Config
 from runner.hearing import Hearing
 from runner.journal import Fenced, Journal, JournalError, approvals, cases, ledger, runs
 from runner.journal.records import Run
+from runner.needs import needs_of
 from runner.noticing import notice
 from runner.poll import Poller
-from runner.refused_sign_ins import JournalRefusals, refused
+from runner.refused_sign_ins import JournalRefusals
 from runner.roles import Roles
 from runner.routing import Routing
 
@@ -44,8 +45,6 @@ HEARD_EVERY_S = 1.5
 the product allows."""
 POLL_EVERY_S = 60.0
 MOST_SLEEP_S = 1.0
-FAILURE_SHOWN = timedelta(hours=24)
-"""How long a failed run is shown as something that a person is needed for."""
 
 
 class Tick(Struct, frozen=True, kw_only=True):
@@ -301,22 +300,3 @@ def _carry(what: str, work: Callable[[], None]) -> str | None:
         log.exception("%s cannot be carried", what)
         return f"a fault of the program: {type(fault).__name__}"
     return None
-
-
-def needs_of(journal: Journal) -> list[str]:
-    """What only a person can resolve, a sentence each with the command that does it."""
-    with journal.read() as tx:
-        parked = runs.parked_steps(tx)
-        found = [
-            f"{run.playbook} failed for {run.case_id} ({run.error}): "
-            f"look at stockade show {run.case_id}"
-            for run in runs.failed_since(tx, tx.clock.now() - FAILURE_SHOWN)
-        ]
-        found += [refusal.sentence() for refusal in refused(tx)]
-        for step in parked:
-            code = approvals.code_of(step.scope, step.key)
-            found.append(
-                f"nobody knows whether {step.key} of {step.scope} happened: look at the product, "
-                f"then run stockade resolve {code} happened|not|stop"
-            )
-    return found

@@ -13,8 +13,8 @@ from runner.effects import plain
 from runner.erasing import absence
 from runner.journal import Journal, Tx, approvals, cases, ledger, polls, runs
 from runner.journal.records import STANDING, Approval, ApprovalState, Case, LedgerState
+from runner.needs import needs_of
 from runner.result import Result
-from runner.service import needs_of
 from runner.terminal import text_of
 
 

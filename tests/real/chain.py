@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -113,9 +114,7 @@ class Chain:
         case = self.case()
         if case is None:
             return []
-        query = f"'CF.{{Stockade Key}}' = '{key_of(case)}'"
-        found = self.rt.as_root("GET", "tickets", params={"query": query, "per_page": 100})
-        return [self.rt.as_root("GET", f"ticket/{one['id']}") for one in found["items"]]
+        return [self.rt.as_root("GET", f"ticket/{one}") for one in self.rt.ids_of(key_of(case))]
 
     def ticket(self) -> dict[str, Any]:
         (only,) = self.tickets()
@@ -131,8 +130,6 @@ class Chain:
 
 def key_of(case: Case) -> str:
     """The key as RT holds it, counted here once more: a mistake in it would open second tickets."""
-    from hashlib import sha256
-
     return f"stockade-{sha256(f'stockade-{case.id}'.encode()).hexdigest()[:16]}"
 
 

@@ -71,6 +71,12 @@ class RtServer:
         """What an administrator does by hand."""
         return _ask_as_root(self.base_url, method, path, **more)
 
+    def ids_of(self, key: str) -> list[str]:
+        """The tickets that carry a correlation key, as an administrator finds them."""
+        query = f"'CF.{{Stockade Key}}' = '{key}'"
+        found = self.as_root("GET", "tickets", params={"query": query, "per_page": 100})
+        return [str(one["id"]) for one in found["items"]]
+
     def parts(self, ticket_id: str) -> list[Part]:
         """All texts and files of a ticket, oldest first."""
         path = f"ticket/{ticket_id}/attachments"

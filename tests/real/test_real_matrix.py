@@ -342,15 +342,19 @@ def test_limit_when_synapse_says_429_then_nothing_happened_and_the_wait_is_told(
 # -- a whole case ----------------------------------------------------------------------------------
 
 
+def bound(site: Site, folder: Path) -> dict[str, Any]:
+    """A configuration's changes under which this room is the chat."""
+    return with_matrix(folder, site.bot, site.room, site.lead, site.alice)
+
+
 @pytest.mark.parametrize("answer", [YES, NO])
 def test_case_when_matrix_is_the_chat_then_a_person_there_decides(
     site: Site, tmp_path: Path, answer: str
 ) -> None:
-    changes = with_matrix(tmp_path, site.bot, site.room, site.lead, site.alice)
     stranger = site.server.user("member")
     site.lead.in_room("POST", site.room, "invite", {"user_id": stranger.id})
     stranger.join(site.room)
-    with running_world(tmp_path, with_matrix(tmp_path, site.bot, site.room, site.lead, site.alice)) as world:
+    with running_world(tmp_path, bound(site, tmp_path)) as world:
         world.arm()
         world.hit()
         world.tick()
@@ -384,7 +388,7 @@ def said_in_thread(site: Site, event: str) -> list[str]:
 def test_serve_when_somebody_answers_then_it_is_heard_before_the_next_look(
     site: Site, tmp_path: Path
 ) -> None:
-    with running_world(tmp_path, with_matrix(tmp_path, site.bot, site.room, site.lead, site.alice)) as world:
+    with running_world(tmp_path, bound(site, tmp_path)) as world:
         world.arm()
         world.hit()
         world.tick()

@@ -110,6 +110,9 @@ class Network:
         for space in self._made:
             _run("ip", "netns", "del", space)
 
+    def address_of(self, host: str) -> str:
+        return self._addresses[host]
+
     def reaches(self, host: str, other: str) -> bool:
         """Does a TCP connection come about? Errors: `RuntimeError` for any other end than a
         time-out, so that a broken lab is not taken for an isolated host."""
