@@ -21,7 +21,7 @@ from connectors.model import Row
 from runner.alerts import make_alert
 from runner.config import Hunts
 from runner.hit_row import values_of
-from runner.journal.records import TalkVerdict
+from runner.journal.talk_records import TalkVerdict
 from runner.wording import clock_text
 
 CONNECTION = "3"

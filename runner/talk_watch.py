@@ -21,7 +21,8 @@ from runner.hostname import is_same_host
 from runner.hunt_queries import talk_queries
 from runner.hunts import Found, fetch_found
 from runner.journal import Journal, Tx, approvals, cases, ledger
-from runner.journal.records import LedgerRow, LedgerState, Talk, TalkVerdict
+from runner.journal.records import LedgerRow, LedgerState
+from runner.journal.talk_records import Talk, TalkVerdict
 from runner.roles import Roles
 from runner.talk import Event, Heard, Judged, address_of, judge, read_events
 

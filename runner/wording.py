@@ -9,7 +9,8 @@ from connectors.base import Effect
 from connectors.document import Block, Bullets, Code, Document, Paragraph, Table, shorten
 from connectors.model import Alert, Assessment
 from runner.config import Mode
-from runner.journal.records import Case, LedgerRow, LedgerState, TalkVerdict
+from runner.journal.records import Case, LedgerRow, LedgerState
+from runner.journal.talk_records import TalkVerdict
 from runner.masking import mask_secrets
 from runner.wmic import score_text
 

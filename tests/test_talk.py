@@ -11,7 +11,7 @@ import pytest
 
 from connectors.model import Row
 from runner.config import Hunts
-from runner.journal.records import TalkVerdict
+from runner.journal.talk_records import TalkVerdict
 from runner.talk import Heard, address_of, judge, read_events
 
 SINCE = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)

@@ -11,7 +11,8 @@ import pytest
 from runner import views
 from runner.case_stage import stage_of
 from runner.isolations import show_isolations
-from runner.journal.records import LedgerRow, LedgerState, TalkVerdict
+from runner.journal.records import LedgerRow, LedgerState
+from runner.journal.talk_records import TalkVerdict
 from tests.world import World, running_world
 from tests.world_settings import HOST
 

@@ -15,10 +15,10 @@ from connectors.model import (
     Choice,
     Device,
     MessageRef,
-    SearchJob,
     TicketRef,
 )
 from runner.config import Mode
+from runner.journal.talk_records import Talk
 
 
 class CaseStatus(StrEnum):
@@ -281,30 +281,6 @@ STANDING = (
     LedgerState.UNKNOWN,
 )
 """States in which a device is, or may be, cut off through us."""
-
-
-class TalkVerdict(StrEnum):
-    """What the host's own events say of an isolation that the EDR confirms."""
-
-    SILENT = "silent"
-    TALKING = "talking"
-    UNPROVED = "unproved"
-    """Silence would prove nothing, or was not looked for whole."""
-
-
-class Talk(Struct, frozen=True, kw_only=True):
-    """What was last heard of an isolated host, and what is being looked for. `verdict` None: not
-    looked at yet. `foreign`: addresses that it spoke with although it is isolated. `jobs`: searches
-    under way, by name; `due_at` None: nobody looks again."""
-
-    verdict: TalkVerdict | None = None
-    text: str = ""
-    foreign: tuple[str, ...] = ()
-    looks: int = 0
-    looked_at: datetime | None = None
-    jobs: dict[str, SearchJob] = {}
-    until: datetime | None = None
-    due_at: datetime | None = None
 
 
 class LedgerRow(Struct, frozen=True, kw_only=True):
