@@ -37,6 +37,7 @@ from connectors.model import (
     Window,
 )
 from connectors.product import Product
+from connectors.threads import Threads
 
 
 class Effect(StrEnum):
@@ -223,7 +224,7 @@ class Edr(Protocol):
 
 
 @runtime_checkable
-class Chat(Protocol):
+class Chat(Threads, Protocol):
     """Cards that ask and threads that tell."""
 
     name: str

@@ -288,10 +288,13 @@ class MessageRef(Struct, frozen=True, kw_only=True):
 
 
 class Answer(Struct, frozen=True, kw_only=True):
-    """One account's reaction to a card. `choice` is a choice's emoji name, normalised."""
+    """One account's answer to a card. `choice` is a choice's emoji name, normalised. A typed one
+    may have a `fault`: why it does not count, whoever gave it."""
 
     account: str
     choice: str
+    is_typed: bool = False
+    fault: str | None = None
 
 
 class CardReading(Struct, frozen=True, kw_only=True):
@@ -300,6 +303,24 @@ class CardReading(Struct, frozen=True, kw_only=True):
 
     sha256: str
     answers: tuple[Answer, ...]
+
+
+class ThreadReply(Struct, frozen=True, kw_only=True):
+    """What an account wrote in a card's thread, as it stands now. `text`: the whole message without
+    the marks of its formatting; `fault`: why it is no plain message of a person's own."""
+
+    account: str
+    text: str
+    fault: str | None = None
+    is_ours: bool = False
+
+
+class ChatPlace(Struct, frozen=True, kw_only=True):
+    """Where a chat connector speaks, and as whom: workspace or server, channel or room, account."""
+
+    workspace: str
+    channel: str
+    account: str
 
 
 class Account(Struct, frozen=True, kw_only=True):

@@ -15,18 +15,15 @@ from connectors.base import Effect
 from connectors.document import visible
 from runner.approvals import affected_users
 from runner.card_text import question_text
-from runner.choices import NUMBERS
+from runner.choices import NO_ROLES, meant_by, number_of, offered_for
 from runner.config import Config
 from runner.effects import plain
-from runner.electing import voters_of
+from runner.electing import voters_of, with_anybody
 from runner.journal import Journal, Tx, approvals
-from runner.journal.records import Approval, ApprovalState, AskedChoice, ChoiceRole, LocalAnswer
+from runner.journal.records import Approval, ApprovalState, AskedChoice, LocalAnswer
 from runner.masking import mask_secrets
 from runner.result import Result
 from runner.wording import marked
-
-YES_ROLES = (ChoiceRole.APPROVE, ChoiceRole.PICK, ChoiceRole.ANSWER)
-NO_ROLES = (ChoiceRole.DENY, ChoiceRole.VETO)
 
 
 class Refused(Exception):
@@ -139,7 +136,9 @@ def _voter(tx: Tx, config: Config, approval: Approval, login: str) -> str:
     if person is None:
         raise Refused(f"the login {login} is nobody's os_user under people")
     affected = affected_users(tx, approval)
-    voters = voters_of(config.approvals, config.people, approval, affected)
+    # Who is in a group is known to chat alone: the runner judges that when it counts the answer.
+    policy = with_anybody(config.approvals, config.people)
+    voters = voters_of(policy, config.people, approval, affected)
     if person.name not in voters.now:
         why = voters.left_out.get(person.name, "not among those who may answer it now")
         raise Refused(f"{person.name} may not answer question {approval.code}: {why}")
@@ -148,24 +147,13 @@ def _voter(tx: Tx, config: Config, approval: Approval, login: str) -> str:
 
 def _meant(choices: Sequence[AskedChoice], word: str, which: str | None) -> AskedChoice:
     """Which of the card's choices the words stand for."""
-    roles = YES_ROLES if word == "approve" else NO_ROLES
-    offered = [asked for asked in choices if asked.role in roles]
-    if which is None:
-        found = [one for one in offered if one.role in (ChoiceRole.APPROVE, ChoiceRole.DENY)]
-    else:
-        found = [one for one in offered if which in (_number(one), one.choice.name)]
-    if len(found) == 1:
-        return found[0]
+    if (found := meant_by(choices, word, which)) is not None:
+        return found
+    offered = offered_for(choices, word)
     known = "; ".join(f"{word} CODE{_suffix(one)}: {one.choice.label}" for one in offered)
     raise Refused(f"say which: {known or f'this question cannot be answered with {word}'}")
 
 
-def _number(asked: AskedChoice) -> str | None:
-    """Its number on the card, as people type it."""
-    emoji = asked.choice.emoji
-    return str(NUMBERS.index(emoji) + 1) if emoji in NUMBERS else None
-
-
 def _suffix(asked: AskedChoice) -> str:
-    number = _number(asked)
+    number = number_of(asked)
     return "" if number is None else f" {number}"

@@ -13,6 +13,7 @@ from connectors.model import Account, Answer, CardReading, Clock
 from runner import card_text
 from runner.approvals import affected_users, settle
 from runner.card_calls import CardCalls
+from runner.card_replies import CardReplies
 from runner.config import Config
 from runner.electing import (
     Voters,
@@ -23,18 +24,21 @@ from runner.electing import (
 )
 from runner.journal import Journal, Tx, approvals
 from runner.journal.records import Approval, ApprovalState, Vote
-from runner.votes import LOGIN, Electorate, tally, votes_of
+from runner.user_groups import UserGroups
+from runner.votes import APP, LOGIN, Electorate, Typed, decisive, tally, votes_of
 
 QUICK = timedelta(seconds=5)
 """Nobody reads a card in less."""
+UNREAD_SAID = "What is typed here is not read just now; react on the card instead"
 
 
 class Counted(Struct, frozen=True, kw_only=True):
     """What one reading of a question's cards came to. `decided`: as what it was settled, None while
-    it stays open."""
+    it stays open. `unread`: why what is typed could not be read, by chat."""
 
     votes: tuple[Vote, ...]
     decided: ApprovalState | None
+    unread: Mapping[bool, str] = {}
 
     @property
     def is_yes(self) -> bool:
@@ -46,11 +50,18 @@ class CardAnswers:
     given by whether they are of the fall-back chat."""
 
     def __init__(
-        self, journal: Journal, config: Config, places: Sequence[CardCalls], clock: Clock
+        self,
+        journal: Journal,
+        config: Config,
+        places: Sequence[CardCalls],
+        groups: UserGroups,
+        clock: Clock,
     ) -> None:
         self._journal = journal
         self._config = config
         self.places = places
+        self.groups = groups
+        self.replies = CardReplies(journal, clock)
         self._clock = clock
 
     def called(self, place: CardCalls) -> tuple[str, ...]:
@@ -60,13 +71,41 @@ class CardAnswers:
     def count(
         self, approval: Approval, readings: Mapping[bool, CardReading], *, may_agree: bool = True
     ) -> Counted:
-        """Judge what the cards show that could be read; what the others showed before stands. With
-        `may_agree` false a yes stays open: a no counts at once."""
-        answers = {is_second: one.answers for is_second, one in readings.items()}
-        electorate = self.electorate(approval, answers)
+        """Judge what the cards show that could be read, and what is typed under them; what the
+        others showed before stands. With `may_agree` false a yes stays open: a no counts at
+        once."""
+        typed = self._typed(approval, readings)
+        votes = self._votes(approval, readings, typed)
+        outcome = tally(approval, votes)
+        is_yes = outcome is not None and outcome.state is ApprovalState.APPROVED
+        if is_yes and not all(one.is_read for one in typed.values()):
+            # A no may have been typed since: a yes waits for that look, where it can be had.
+            typed = self._typed(approval, readings, is_needed=True)
+            votes = self._votes(approval, readings, typed)
+        decided = self._decide(approval, votes, typed, may_agree=may_agree)
+        faults = {where: one.fault for where, one in typed.items() if one.fault is not None}
+        return Counted(votes=votes, decided=decided, unread=faults)
+
+    def _typed(
+        self, approval: Approval, readings: Mapping[bool, CardReading], *, is_needed: bool = False
+    ) -> dict[bool, Typed]:
+        return {
+            place.is_second: self.replies.look(place, approval, is_needed=is_needed)
+            for place in self.places
+            if place.is_second in readings
+        }
+
+    def _votes(
+        self,
+        approval: Approval,
+        readings: Mapping[bool, CardReading],
+        typed: Mapping[bool, Typed],
+    ) -> tuple[Vote, ...]:
+        shown = {is_second: one.answers for is_second, one in readings.items()}
+        given = {where: (*shown[where], *typed[where].answers) for where in shown}
+        electorate = self.electorate(approval, given)
         now = self._clock.now()
-        votes = votes_of(approval, answers.get(False), electorate, now, answers.get(True))
-        return Counted(votes=votes, decided=self._decide(approval, votes, may_agree=may_agree))
+        return votes_of(approval, shown.get(False), electorate, now, shown.get(True), typed)
 
     def count_here(self, approval_id: str) -> bool:
         """Judge what was answered on the runner's machine while no chat can be read; what chat
@@ -78,11 +117,16 @@ class CardAnswers:
         return self.count(approval, {}).is_yes
 
     def _decide(
-        self, approval: Approval, votes: tuple[Vote, ...], *, may_agree: bool
+        self,
+        approval: Approval,
+        votes: tuple[Vote, ...],
+        typed: Mapping[bool, Typed],
+        *,
+        may_agree: bool,
     ) -> ApprovalState | None:
         """What the question is settled as; None while it stays open."""
         voted = msgspec.structs.replace(approval, votes=votes)
-        outcome = tally(voted, votes)
+        outcome = tally(voted, decisive(voted, votes, typed))
         if outcome is not None and (may_agree or outcome.state is not ApprovalState.APPROVED):
             with self._journal.write() as tx:
                 settled = settle(tx, voted, outcome)
@@ -99,6 +143,8 @@ class CardAnswers:
     def tell(self, approval: Approval, counted: Counted, place: CardCalls) -> None:
         """Say in one thread what follows. Errors: as `Effects.perform`."""
         self._answer(approval, counted.votes, place)
+        if (fault := counted.unread.get(place.is_second)) is not None:
+            place.reply(approval, "unread", f"{UNREAD_SAID} ({fault})")
         if counted.decided is None:
             self._remind(approval, place)
             self._escalate(approval, place)
@@ -106,15 +152,15 @@ class CardAnswers:
 
     def voters(self, approval: Approval) -> Voters:
         """Who may answer."""
-        config = self._config
         with self._journal.read() as tx:
             affected = affected_users(tx, approval)
-        return voters_of(config.approvals, config.people, approval, affected)
+        return voters_of(self.groups.policy(), self._config.people, approval, affected)
 
     def who_may(self, approval: Approval) -> str:
         """What the card says about who may answer."""
         after_s = escalates_after_s(self._config.approvals, approval)
-        return card_text.who_may_answer(approval, self.voters(approval), after_s)
+        said = card_text.who_may_answer(approval, self.voters(approval), after_s)
+        return "; ".join((said, *self.groups.faults.values()))
 
     def electorate(
         self, approval: Approval, answers: Mapping[bool, Sequence[Answer]]
@@ -131,7 +177,8 @@ class CardAnswers:
                     accounts[answer.account] = place.account(answer.account)
         return Electorate(
             people=people,
-            approvers=approvers_of(self._config.approvals, approval),
+            approvers=approvers_of(self.groups.policy(), approval),
+            unread=tuple(self.groups.faults),
             accounts=accounts,
             affected_users=affected,
             requested_by=approval.requested_by,
@@ -144,9 +191,10 @@ class CardAnswers:
         for vote in votes:
             if vote.why_not is None or vote.withdrawn or vote.is_second != place.is_second:
                 continue
-            text = f'The answer "{labels[vote.choice]}" does not count: {vote.why_not}.'
+            label = labels.get(vote.choice, vote.choice)
+            text = f'The answer "{label}" does not count: {vote.why_not}.'
             told = hashlib.sha256(f"{vote.account}:{vote.choice}:{vote.why_not}".encode())
-            called = () if vote.account.startswith(LOGIN) else (vote.account,)
+            called = () if vote.account.startswith((LOGIN, APP)) else (vote.account,)
             place.reply(approval, f"uncounted.{told.hexdigest()[:12]}", text, called)
 
     def _remind(self, approval: Approval, place: CardCalls) -> None:
@@ -159,7 +207,7 @@ class CardAnswers:
 
     def _escalate(self, approval: Approval, place: CardCalls) -> None:
         """Call the next people, once; from then on they may answer, too."""
-        policy = self._config.approvals
+        policy = self.groups.policy()
         due = escalates_at(policy, approval, self.voters(approval))
         if due is None or self._clock.now() < due:
             return
@@ -171,7 +219,7 @@ class CardAnswers:
                     approvals.save(tx, msgspec.structs.replace(current, escalated_at=now))
                     refs = {"case": approval.case_id, "approval": approval.id}
                     tx.entry("question_escalated", refs, {"to": policy.escalate_to})
-        names = ", ".join(policy.escalate_to)
+        names = ", ".join(policy.escalate_to) or "nobody"
         text = f"Not decided yet: {names} may answer now, too."
         place.reply(approval, "escalate", text, place.accounts(policy.escalate_to))
 

@@ -65,6 +65,12 @@ class CardCalls:
         second = SecondCard(name=self.name, first=first, card=card)
         return msgspec.structs.replace(approval, second=second)
 
+    def with_typing(self, approval: Approval, is_typing: bool) -> Approval:
+        """The question, with whether its card here says how to answer in words."""
+        others = tuple(name for name in approval.takes_replies if name != self.name)
+        names = (*others, self.name) if is_typing else others
+        return msgspec.structs.replace(approval, takes_replies=names)
+
     def with_message(self, approval: Approval, message: MessageRef) -> Approval:
         """The question, with its card posted."""
         if approval.second is None or not self.is_second:

@@ -18,6 +18,7 @@ from runner.config import Config
 from runner.context import StepFailed
 from runner.journal import Journal, Tx, approvals, cases, runs
 from runner.journal.records import Approval, ApprovalState, StepStatus
+from runner.typed_answers import how_to_type
 
 UNPOSTED = (None, StepStatus.FAILED, StepStatus.SKIPPED)
 
@@ -105,13 +106,20 @@ class CardPosting:
     def _built(self, place: CardCalls, approval: Approval) -> Card:
         """The card as it is about to be sent. As long as none stands, its time starts anew."""
         who = self._answers.who_may(approval)
+        why_not_typed = self._answers.replies.why_not(place.chat)
         with self._journal.write() as tx:
-            current = approvals.read(tx, approval.id)
+            current = place.with_typing(approvals.read(tx, approval.id), why_not_typed is None)
+            if why_not_typed is not None:
+                refs = {"case": approval.case_id, "approval": approval.id}
+                why = {"chat": place.name, "why": why_not_typed}
+                tx.entry("replies_ignored", refs, why)
+            typed = how_to_type(current) if why_not_typed is None else None
             if current.state is ApprovalState.POSTING:
                 expires_at = tx.clock.now() + timedelta(seconds=approval.expires_s)
                 current = msgspec.structs.replace(current, expires_at=expires_at)
             notice = self._notice(tx, place, current)
-            card = card_text.card(tx, current, self._answers.called(place), who, notice)
+            said = tuple(one for one in (who, typed) if one is not None)
+            card = card_text.card(tx, current, self._answers.called(place), said, notice)
             approvals.save(tx, place.with_card(current, card, self._places[0].name))
         return card
 

@@ -47,10 +47,15 @@ from runner.wording import (
 
 
 def card(
-    tx: Tx, approval: Approval, mentions: tuple[str, ...], who: str, notice: str | None = None
+    tx: Tx,
+    approval: Approval,
+    mentions: tuple[str, ...],
+    who: tuple[str, ...],
+    notice: str | None = None,
 ) -> Card:
     """The message that asks; `approval.expires_at` must be set. It carries the chain's
-    anchor. `who`: who may answer, as `who_may_answer` says it. `notice`: what is said first."""
+    anchor. `who`: who may answer, as `who_may_answer` says it, and how to do it in words.
+    `notice`: what is said first."""
     case = cases.read(tx, approval.case_id)
     alert = cases.read_alert(tx, case.alert_id)
     return Card(
@@ -76,7 +81,7 @@ def question_text(approval: Approval) -> str:
 
 
 def _card_blocks(
-    tx: Tx, approval: Approval, case: Case, alert: Alert, who: str, notice: str | None
+    tx: Tx, approval: Approval, case: Case, alert: Alert, who: tuple[str, ...], notice: str | None
 ) -> list[Block]:
     blocks: list[Block] = [Heading(text=marked(question_text(approval), approval.mode))]
     if notice is not None:
@@ -87,7 +92,7 @@ def _card_blocks(
     blocks.append(facts_table(case, alert))
     if not is_general(approval):
         blocks += _about_devices(tx, approval, case)
-    blocks.append(Bullets(items=(who,)))
+    blocks.append(Bullets(items=who))
     ticket = f", ticket {case.ticket.key}" if case.ticket else ""
     blocks.append(
         Paragraph(

@@ -30,6 +30,7 @@ from runner.journal import Journal, approvals
 from runner.journal.records import Approval, ApprovalState, StepStatus
 from runner.last_look import LastLook
 from runner.roles import Roles
+from runner.user_groups import UserGroups
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +55,8 @@ class Cards:
         self._journal = journal
         bound = ("chat", FALLBACK) if roles.has(FALLBACK) else ("chat",)
         self._places = [CardCalls(roles, effects, config, role) for role in bound]
-        self._answers = CardAnswers(journal, config, self._places, clock)
+        groups = UserGroups(config, roles, clock)
+        self._answers = CardAnswers(journal, config, self._places, groups, clock)
         self.last_look = LastLook(journal, self._answers, clock)
         self._posting = CardPosting(journal, config, self._answers, self._places)
         after = timedelta(seconds=config.approvals.fallback_after_s)
@@ -102,11 +104,14 @@ class Cards:
             self._expire_unseen(approval)
             self._is_agreed = self._answers.count_here(approval.id)
 
-    def _note_trouble(self, approval: Approval, *faults: BaseException) -> None:
+    def _note_trouble(
+        self, approval: Approval, *faults: BaseException, unknown: tuple[str, ...] = ()
+    ) -> None:
         for fault in faults:
             if not isinstance(fault, Suspended):
                 log.warning("card approval=%s not served: %s", approval.id, fault)
         said = [str(fault) for fault in faults if not isinstance(fault, Suspended)]
+        said += unknown
         if said:
             self.trouble[approval.code] = "; ".join(dict.fromkeys(said))
 
@@ -243,7 +248,8 @@ class Cards:
                 work.do(partial(self._reach.do, place, tell))
                 if not counted.is_yes:
                     work.do(partial(self._seed, place, approval))
-        self._note_trouble(approval, *work.faults)
+        unknown = (*self._answers.groups.faults.values(), *counted.unread.values())
+        self._note_trouble(approval, *work.faults, unknown=unknown)
         return counted.is_yes
 
     def _may_agree(self, approval: Approval, readings: dict[bool, CardReading]) -> bool:

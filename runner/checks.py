@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
+from typing import cast
 
-from connectors.base import Effect
+from connectors.base import Chat, Effect
 from connectors.errors import ConnectorError
 from connectors.model import CheckResult, SavedSearch
 from runner import arming, isolations
 from runner.alerts import DEFAULT_FIELDS
 from runner.bundle import neighbours
+from runner.card_replies import CardReplies
 from runner.catalogue import CATALOGUE
-from runner.config import Config, Mode, SearchConfig, SearchMode
+from runner.config import FALLBACK, Config, Mode, SearchConfig, SearchMode
 from runner.effects import plain
+from runner.group_check import check_groups
 from runner.journal import Journal, ledger
 from runner.journal.records import LedgerState
 from runner.lint import lint_text
@@ -32,9 +35,9 @@ NEEDED_FACTS = ("host", "cmdline")
 """Without these a hit can neither be judged nor traced to a device."""
 
 
-def check(service: Service) -> Result:
+def check(service: Service, more: Sequence[CheckResult] = ()) -> Result:
     """Try everything that the configuration needs, changing nothing; exit code 1 when a part is
-    bad."""
+    bad. `more`: what was found before."""
     config = service.config
     # A person is looking: what was refused may be tried once more.
     service.refused_sign_ins.forget_all()
@@ -50,7 +53,10 @@ def check(service: Service) -> Result:
     found += _effects(config)
     found += _suppressions(config, service.clock.now().date())
     found += _ledger(service.journal)
+    found += check_groups(service)
+    found += _typed_replies(service)
     found += _standing(service.journal, config)
+    found += more
     lines = [f"{'ok  ' if one.ok else 'BAD '} {one.what}" + _mend(one) for one in found]
     is_good = all(one.ok for one in found)
     return Result(code=0 if is_good else 1, data=plain(found), text="\n".join(lines))
@@ -183,6 +189,18 @@ def _ledger(journal: Journal) -> list[CheckResult]:
         elif isolations.needs_person(row, now):
             what, mend = f"isolation of {row.device.hostname}", isolations.status_line(row, now)
             found.append(CheckResult(what=what, ok=False, mend=mend))
+    return found
+
+
+def _typed_replies(service: Service) -> list[CheckResult]:
+    """Whether cards offer answers in words; that they do not is no fault."""
+    replies, found = CardReplies(service.journal, service.clock), []
+    for role in ("chat", FALLBACK):
+        if service.roles.has(role):
+            chat = cast(Chat, service.roles.connector(role))
+            why = replies.why_not(chat)
+            what = f"{role} ({chat.name}): typed answers are {'' if why is None else 'not '}taken"
+            found.append(CheckResult(what=what, ok=True, mend=why))
     return found
 
 

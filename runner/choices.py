@@ -11,6 +11,9 @@ from runner.journal.records import Approval, AskedChoice, ChoiceRole
 NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "keycap_ten")
 YES = Choice(name="approve", emoji="white_check_mark", label="approve")
 NO = Choice(name="deny", emoji="x", label="deny")
+YES_ROLES = (ChoiceRole.APPROVE, ChoiceRole.PICK, ChoiceRole.ANSWER)
+NO_ROLES = (ChoiceRole.DENY, ChoiceRole.VETO)
+"""What the words `approve` and `deny` may stand for."""
 
 
 def choices_of(question: Question, devices: Sequence[Device]) -> tuple[AskedChoice, ...]:
@@ -55,6 +58,29 @@ def _numbered(emoji: str, device: Device, role: ChoiceRole, label: str) -> Asked
         label=f"{label}: {device.hostname}, id {device.device_id}",
     )
     return AskedChoice(choice=choice, role=role, device_id=device.device_id)
+
+
+def offered_for(choices: Sequence[AskedChoice], word: str) -> list[AskedChoice]:
+    """The choices that `approve` or `deny` may stand for."""
+    roles = YES_ROLES if word == "approve" else NO_ROLES
+    return [asked for asked in choices if asked.role in roles]
+
+
+def meant_by(choices: Sequence[AskedChoice], word: str, which: str | None) -> AskedChoice | None:
+    """What `approve` or `deny` stands for, with the number of a device or answer, or an answer's
+    name; None when that is not clear."""
+    offered = offered_for(choices, word)
+    if which is None:
+        found = [one for one in offered if one.role in (ChoiceRole.APPROVE, ChoiceRole.DENY)]
+    else:
+        found = [one for one in offered if which in (number_of(one), one.choice.name)]
+    return found[0] if len(found) == 1 else None
+
+
+def number_of(asked: AskedChoice) -> str | None:
+    """Its number on the card, as people type it."""
+    emoji = asked.choice.emoji
+    return str(NUMBERS.index(emoji) + 1) if emoji in NUMBERS else None
 
 
 def is_pick(approval: Approval) -> bool:

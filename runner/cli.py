@@ -228,9 +228,9 @@ def _service_command(arguments: argparse.Namespace, service: Service) -> Result:
             from runner.cli_tune_talk import tune_command
 
             return tune_command(arguments, service)
-    from runner.checks import check
+    from runner.cli_check import check_command
 
-    return check(service)
+    return check_command(arguments, service)
 
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ def _add_others(
     commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser
 ) -> None:
     from runner.cli_answer import add_answers
+    from runner.cli_check import add_check
     from runner.cli_drill import add_drill
     from runner.cli_first import add_first
     from runner.cli_ledger import add_ledger
@@ -58,7 +59,7 @@ def _add_others(
         return commands.add_parser(name, help=text, description=text, parents=[common])
 
     command("serve", "tick until stopped (for a service)")
-    command("check", "try each permission that the configuration needs, changing nothing")
+    add_check(command)
     add_playbooks(command)
     _add_assess(command)
     command("cases", "list the newest cases")

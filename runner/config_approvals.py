@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from runner import config_shapes as shapes
 from runner import config_types as made
 from runner.config_connectors import Reading
 from runner.schema import closest
@@ -28,12 +29,14 @@ class ApprovalRules:
 
     def approvals(self) -> made.Approvals:
         shape = self._shape
+        groups = self._groups()
         for key in ("approvers", "mention", "escalate_to"):
             self._all_answer(("approvals", key), getattr(shape, key))
         for kind, tier in shape.tiers.items():
             self._all_answer(("approvals", "tiers", kind, "approvers"), tier.approvers)
-        self._quorum()
-        self._tiers()
+        self._quorum(are_counted=not groups & set(shape.approvers))
+        if not groups:
+            self._tiers()
         self._escalation()
         self._logins()
         return made.Approvals(
@@ -51,7 +54,19 @@ class ApprovalRules:
             fallback_after_s=(
                 made.FALLBACK_AFTER_S if shape.fallback_after_s is None else shape.fallback_after_s
             ),
+            groups=tuple(sorted(groups)),
         )
+
+    def _groups(self) -> set[str]:
+        """Names that are nobody's and look like a group's id of the chat product. How many people
+        are in one is known to the product alone: `stockade check` counts them."""
+        bound = [self._roles.get(role, "") for role in ("chat", made.FALLBACK)]
+        chats = [self._reading.shape.connectors.get(name) for name in bound]
+        patterns = [shapes.GROUPS[one.type] for one in chats if one and one.type in shapes.GROUPS]
+        tiers = (name for tier in self._shape.tiers.values() for name in tier.approvers)
+        names = {*self._shape.approvers, *self._shape.escalate_to, *tiers}
+        nobodys = names - set(self._reading.keys(("people",)))
+        return {name for name in nobodys if any(one.fullmatch(name) for one in patterns)}
 
     def _all_answer(self, where: Where, names: tuple[str, ...]) -> None:
         for number, name in enumerate(names):
@@ -60,6 +75,8 @@ class ApprovalRules:
     def _answers(self, where: Where, name: str) -> None:
         """Whoever may answer, or is called, must be a known person with an account in the chat."""
         key = ".".join(map(str, where[:-1]))
+        if name in self._groups() and where[1] != "mention":
+            return
         if name not in self._reading.keys(("people",)):
             text = f"{key}: `{name}` is none of the people"
             known = list(self._people)
@@ -72,7 +89,7 @@ class ApprovalRules:
             text = f"{key}: {name} has no {chat.type} account"
             self._reading.add(where, text, f"Add `{chat.type}:` to people.{name}.", "approver")
 
-    def _quorum(self) -> None:
+    def _quorum(self, *, are_counted: bool) -> None:
         shape = self._shape
         is_faulty = "approvers" in self._reading.keys(("approvals",)) and bool(
             self._reading.root.find(("approvals", "approvers")).value != []
@@ -89,7 +106,7 @@ class ApprovalRules:
                 text = f"approvals.approvers names nobody, and mode {mode} asks"
                 mend = "Name at least one of the people: an empty list is not everybody."
                 self._reading.add(("approvals", "approvers"), text, mend, "approver")
-        elif shape.quorum > distinct:
+        elif are_counted and shape.quorum > distinct:
             text = f"approvals.quorum is {shape.quorum}, but there are {distinct} approvers"
             mend = "Lower the quorum, or name more approvers."
             self._reading.add(("approvals", "quorum"), text, mend, "quorum")
@@ -133,6 +150,8 @@ class ApprovalRules:
             return
         tiers = (name for tier in shape.tiers.values() for name in tier.approvers)
         names = {*shape.approvers, *shape.escalate_to, *tiers}
+        # Anybody may be in a group.
+        names |= set(self._people) if self._groups() else set()
         known = [self._people[name] for name in names if name in self._people]
         if not any(person.os_user for person in known):
             mend = "Add `os_user:` to the people who may answer here, or leave `cli` out."

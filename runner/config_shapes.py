@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from connectors.base import Effect
 from connectors.chat.matrix_product import MatrixAccount
-from connectors.chat.slack_product import SlackAccount
+from connectors.chat.slack_product import GROUP, SlackAccount, SlackProduct
 from runner.config_types import LONGEST_LEASE_H, Mode, SearchMode
 from runner.schema import Shape
 
@@ -38,6 +38,10 @@ Fields = dict[
     Texts,
 ]
 Day = Annotated[int, Meta(ge=0, le=86400)]
+
+
+GROUPS = {SlackProduct.TYPE: GROUP}
+"""Products whose groups of people may stand among the approvers, and what a group's id is."""
 
 
 class SecretShape(Shape, frozen=True, kw_only=True):

@@ -101,6 +101,8 @@ class Approvals(Struct, frozen=True, kw_only=True):
     escalate_after_s: int | None = None
     cli: bool = False
     fallback_after_s: int = FALLBACK_AFTER_S
+    groups: tuple[str, ...] = ()
+    """The groups of the chat product that stand among these names: who is in one is read live."""
 
 
 class Budget(Struct, frozen=True, kw_only=True):

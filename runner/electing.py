@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
+import msgspec
 from msgspec import Struct
 
 from connectors.model import Device, DeviceKind
@@ -36,6 +37,37 @@ def approvers_of(policy: Approvals, approval: Approval) -> tuple[str, ...]:
     if approval.escalated_at is None:
         return first
     return tuple(dict.fromkeys((*first, *policy.escalate_to)))
+
+
+def with_members(policy: Approvals, members: Mapping[str, Sequence[str]]) -> Approvals:
+    """The policy with the people who are in its groups in place of these. `members`: their names,
+    by group; a group that is not in it is nobody."""
+    if not policy.groups:
+        return policy
+
+    def people(names: Sequence[str]) -> tuple[str, ...]:
+        found = (members.get(name, ()) if name in policy.groups else (name,) for name in names)
+        return tuple(dict.fromkeys(name for several in found for name in several))
+
+    return msgspec.structs.replace(
+        policy,
+        approvers=people(policy.approvers),
+        escalate_to=people(policy.escalate_to),
+        tiers={
+            kind: Tier(approvers=people(tier.approvers), quorum=tier.quorum)
+            for kind, tier in policy.tiers.items()
+        },
+        groups=(),
+    )
+
+
+def with_anybody(policy: Approvals, people: Mapping[str, Person]) -> Approvals:
+    """The policy as if everybody with an account were in each group: for what is judged later, or
+    played."""
+    everybody = [
+        name for name, person in people.items() if person.account or person.fallback_account
+    ]
+    return with_members(policy, dict.fromkeys(policy.groups, everybody))
 
 
 class Voters(Struct, frozen=True, kw_only=True):

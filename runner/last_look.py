@@ -54,7 +54,8 @@ class LastLook:
             return
         if not approval.items or approval.due_at is not None:
             return
-        shown = {place.is_second: self._read(approval, place)}
+        typed = self._answers.replies.look(place, approval)
+        shown = {place.is_second: (*self._read(approval, place), *typed.answers)}
         is_unread = place.name in approval.unread
         # Only what stands in a chat can have been unseen there.
         asked = msgspec.structs.replace(approval, local=()) if is_unread else approval
@@ -83,9 +84,14 @@ class LastLook:
             shown: dict[bool, tuple[Answer, ...]] = {}
             for place in self._answers.places:
                 try:
-                    shown[place.is_second] = self._read(approval, place)
+                    found = self._read(approval, place)
                 except ConnectorError as fault:
-                    self._tell_unseen(approval, place, fault)
+                    self._tell_unseen(approval, place, str(fault))
+                    continue
+                typed = self._answers.replies.look(place, approval, is_needed=True)
+                if typed.fault is not None:
+                    self._tell_unseen(approval, place, typed.fault)
+                shown[place.is_second] = (*found, *typed.answers)
             self._seen = (approval.id, now, shown)
         return self._seen[2]
 
@@ -101,7 +107,7 @@ class LastLook:
             # There is nothing any more that anybody could answer.
             return ()
 
-    def _tell_unseen(self, approval: Approval, place: CardCalls, fault: ConnectorError) -> None:
+    def _tell_unseen(self, approval: Approval, place: CardCalls, fault: str) -> None:
         log.warning("card approval=%s cannot be read before the call: %s", approval.id, fault)
         where = f" in {place.name}" if len(self._answers.places) > 1 else ""
         text = (
@@ -112,7 +118,7 @@ class LastLook:
             if text not in approvals.read(tx, approval.id).notes:
                 approvals.add_note(tx, approval.id, text)
                 refs = {"case": approval.case_id, "approval": approval.id}
-                tx.entry("last_look_failed", refs, {"why": str(fault)})
+                tx.entry("last_look_failed", refs, {"why": fault})
 
     # -- judging -----------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from connectors.model import Clock, Row
 from runner.alerts import make_alert
 from runner.bundle import Bundle
 from runner.config import Config, Mode, SearchConfig
+from runner.electing import with_anybody
 from runner.roles import Roles
 from runner.routing import Unrouted
 from runner.spool import Spool, SpooledHit
@@ -118,7 +119,13 @@ def _stage(
     if not with_hunts:
         hunts = msgspec.structs.replace(hunts, index=None, security_index=None)
     played = msgspec.structs.replace(
-        config, state_dir=folder, mode=Mode.ACT, heartbeat_url=None, retention=None, hunts=hunts
+        config,
+        state_dir=folder,
+        mode=Mode.ACT,
+        heartbeat_url=None,
+        retention=None,
+        hunts=hunts,
+        approvals=with_anybody(config.approvals, config.people),
     )
     products: dict[str, object] = {}
     if roles.has("edr"):

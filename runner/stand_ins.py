@@ -22,6 +22,7 @@ from connectors.model import (
     Answer,
     Card,
     CardReading,
+    ChatPlace,
     CheckResult,
     Choice,
     Clock,
@@ -33,6 +34,7 @@ from connectors.model import (
     SearchJob,
     SearchPhase,
     SearchStatus,
+    ThreadReply,
     TicketDraft,
     TicketRef,
     TicketStatus,
@@ -233,6 +235,15 @@ class StandInChat:
 
         self._deeds.append(Deed(call="chat.post_message", target=" ".join(text_of(body).split())))
         return MessageRef(channel=self.name, id=key, sha256="")
+
+    def read_replies(self, thread: MessageRef) -> Sequence[ThreadReply]:
+        return ()
+
+    def read_place(self) -> ChatPlace:
+        return ChatPlace(workspace=self.name, channel=self.name, account=self.name)
+
+    def read_group(self, group: str) -> Sequence[str]:
+        raise Rejected("rehearsal", f"nobody is known to be in the group {group}")
 
     def read_account(self, account: str) -> Account:
         return Account(id=account, is_active=True, is_full_member=True, is_bot=False)

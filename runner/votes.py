@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from connectors.model import Account, Answer
+from runner.choices import NO_ROLES
 from runner.config import Person
 from runner.journal.records import Approval, ApprovalState, ChoiceRole, LocalAnswer, Vote
 
@@ -20,6 +21,9 @@ CLOCK_SLACK = timedelta(minutes=2)
 """How far a clock may be corrected backwards before what it measured counts no more."""
 
 UNLISTED = "you are not on the list of approvers"
+UNREAD = "what was typed here cannot be read again just now; react on the card instead"
+APP = "app:"
+"""What the account of a message begins with that names an app and no account."""
 LOGIN = "login:"
 """What the account of a vote begins with that was not given in chat."""
 
@@ -34,6 +38,18 @@ class Outcome(Struct, frozen=True, kw_only=True):
     why: str | None = None
 
 
+class Typed(Struct, frozen=True, kw_only=True):
+    """What people typed in a card's thread. `is_read`: it was read just now, whole; `fault`: why it
+    cannot be read, which makes what was typed before unknown."""
+
+    answers: tuple[Answer, ...] = ()
+    is_read: bool = True
+    fault: str | None = None
+
+
+NOTHING_TYPED = Typed()
+
+
 class Electorate(Struct, frozen=True, kw_only=True):
     """Who may answer one question. `accounts` maps an account id to what chat said of it just now;
     None where the look-up failed, which counts as "may not"."""
@@ -43,6 +59,8 @@ class Electorate(Struct, frozen=True, kw_only=True):
     accounts: Mapping[str, Account | None]
     affected_users: frozenset[str]
     requested_by: str | None
+    unread: tuple[str, ...] = ()
+    """The groups that could not be read just now: nobody may answer because of one."""
     takes_logins: bool = False
     """May people answer on the runner's machine?"""
 
@@ -57,7 +75,7 @@ class Electorate(Struct, frozen=True, kw_only=True):
         """Why this account's answer does not count; None when it does."""
         person = self.person_of(account, is_second=is_second)
         if person is None or person.name not in self.approvers:
-            return UNLISTED
+            return self._unlisted(person)
         found = self.accounts.get(account)
         if found is None:
             return "your account could not be looked up just now; it is tried again"
@@ -74,8 +92,10 @@ class Electorate(Struct, frozen=True, kw_only=True):
         if not self.takes_logins:
             return "answers are taken in chat only"
         person = self.people.get(answer.person)
-        if person is None or person.name not in self.approvers or person.os_user != answer.login:
+        if person is None or person.os_user != answer.login:
             return UNLISTED
+        if person.name not in self.approvers:
+            return self._unlisted(person)
         return left_out(person, self.requested_by, self.affected_users)
 
     def kept(self, vote: Vote) -> Vote:
@@ -84,7 +104,13 @@ class Electorate(Struct, frozen=True, kw_only=True):
         person = self.person_of(vote.account, is_second=vote.is_second)
         if not vote.counted or (person is not None and person.name in self.approvers):
             return vote
-        return msgspec.structs.replace(vote, counted=False, why_not=UNLISTED)
+        return msgspec.structs.replace(vote, counted=False, why_not=self._unlisted(person))
+
+    def _unlisted(self, person: Person | None) -> str:
+        if person is None or not self.unread:
+            return UNLISTED
+        names = ", ".join(self.unread)
+        return f"who is in the user group {names} could not be read just now; it is tried again"
 
 
 def left_out(person: Person, requested_by: str | None, affected: Collection[str]) -> str | None:
@@ -111,30 +137,63 @@ def votes_of(
     electorate: Electorate,
     now: datetime,
     second: Sequence[Answer] | None = None,
+    typed: Mapping[bool, Typed] = {},
 ) -> tuple[Vote, ...]:
     """The votes of one reading, each with why it does not count; a vote keeps the time when it was
     first seen, and one that is gone is kept as withdrawn. `second`: what the fall-back chat shows.
-    None for a chat that was not read: what it showed before stands."""
+    None for a chat that was not read: what it showed before stands. `typed`: what stands in the
+    threads, by chat; nothing where it is not given."""
     before = {_key_of(vote): vote for vote in approval.votes}
     shown = {False: answers, True: second}
     found = {_key_of(vote): vote for vote in votes_given_here(approval, electorate)}
     for is_second, answers_there in shown.items():
-        for vote in _given(approval, answers_there or (), electorate, now, is_second=is_second):
+        given = (*(answers_there or ()), *typed.get(is_second, NOTHING_TYPED).answers)
+        for vote in _given(approval, given, electorate, now, is_second=is_second):
             key = _key_of(vote)
             seen_at = before[key].seen_at if key in before else now
             found[key] = msgspec.structs.replace(vote, seen_at=seen_at)
+    missing = [vote for key, vote in before.items() if key not in found]
     gone = [
         electorate.kept(vote)
         if shown[vote.is_second] is None
-        else msgspec.structs.replace(vote, withdrawn=True, counted=False, why_not="withdrawn")
-        for key, vote in before.items()
-        if key not in found
+        else _not_seen(approval, vote, electorate, typed.get(vote.is_second, NOTHING_TYPED))
+        for vote in missing
     ]
     return (*found.values(), *gone)
 
 
-def _key_of(vote: Vote) -> tuple[bool, str, str]:
-    return vote.is_second, vote.account, vote.choice
+def _not_seen(approval: Approval, vote: Vote, electorate: Electorate, typed: Typed) -> Vote:
+    """A vote that a chat which was read does not show. What was typed may still stand where the
+    thread was not read; where it cannot be read, only a no stands."""
+    if not vote.is_typed or typed.is_read:
+        return msgspec.structs.replace(vote, withdrawn=True, counted=False, why_not="withdrawn")
+    kept = electorate.kept(vote)
+    if typed.fault is None or not kept.counted or _is_no(approval, kept):
+        return kept
+    return msgspec.structs.replace(kept, counted=False, why_not=UNREAD)
+
+
+def decisive(
+    approval: Approval, votes: Sequence[Vote], typed: Mapping[bool, Typed]
+) -> tuple[Vote, ...]:
+    """The votes that a decision may rest on: a typed yes that was not read just now may be gone,
+    or edited."""
+    return tuple(
+        vote
+        for vote in votes
+        if not vote.is_typed
+        or typed.get(vote.is_second, NOTHING_TYPED).is_read
+        or _is_no(approval, vote)
+    )
+
+
+def _is_no(approval: Approval, vote: Vote) -> bool:
+    roles = {asked.choice.emoji: asked.role for asked in approval.choices}
+    return roles.get(vote.choice) in NO_ROLES
+
+
+def _key_of(vote: Vote) -> tuple[bool, str, str, bool]:
+    return vote.is_second, vote.account, vote.choice, vote.is_typed
 
 
 def _given(
@@ -145,12 +204,13 @@ def _given(
     *,
     is_second: bool,
 ) -> Iterator[Vote]:
-    """The answers of one chat, as votes first seen now; emoji that were not offered are none."""
+    """The answers of one chat, as votes first seen now; emoji that were not offered are none. What
+    was typed wrongly is one that does not count."""
     offered = {asked.choice.emoji for asked in approval.choices}
     for answer in answers:
-        if answer.choice in offered:
+        if answer.choice in offered or answer.fault is not None:
             person = electorate.person_of(answer.account, is_second=is_second)
-            why_not = electorate.why_not(answer.account, is_second=is_second)
+            why_not = answer.fault or electorate.why_not(answer.account, is_second=is_second)
             yield Vote(
                 account=answer.account,
                 person=None if person is None else person.name,
@@ -158,6 +218,7 @@ def _given(
                 seen_at=now,
                 counted=why_not is None,
                 why_not=why_not,
+                is_typed=answer.is_typed,
                 is_second=is_second,
             )
 

@@ -21,6 +21,13 @@ Where each is tried (what is not named stands below, in this file):
 | one person twice in chat | `test_approvals.py::test_quorum_when_one_person_answers_twice_then_not_approved` |
 | one person over two accounts | `test_votes.py::test_tally_when_one_person_votes_through_two_accounts_then_one_vote` |
 | one person in chat and on the machine | `test_answering.py::test_quorum_when_one_person_answers_in_both_places_then_it_is_one_vote` |
+| one person by reaction, in words and on the machine | `test_typed_answers.py::test_quorum_when_one_person_reacts_types_and_answers_here_then_it_is_one_vote` |
+| words that were deleted, or cannot be read again | `test_typed_answers.py::test_quorum_when_a_typed_yes_was_deleted_then_it_is_withdrawn` |
+| the same, while Slack lets nobody read | `test_typed_answers.py::test_reply_when_replies_are_rate_limited_then_unknown_and_said_and_reactions_work` |
+| words where nothing is proved | `test_typed_answers.py::test_reply_when_nothing_is_proved_then_it_is_not_read_and_the_journal_says_why` |
+| words after the proof's place changed | `test_typed_answers.py::test_reply_when_the_proof_is_of_another_place_by_now_then_not_counted_and_it_says_so` |
+| a proof that a bot made | `test_reply_check.py::test_check_when_the_word_is_no_persons_own_then_it_is_no_proof` |
+| a no typed just before a yes | `test_typed_answers.py::test_no_when_it_is_typed_after_the_last_look_then_it_is_seen_before_a_yes_counts` |
 | somebody else's login on the machine | `test_answering.py::test_answer_when_it_may_not_be_given_then_one_sentence_and_nothing_is_noted` |
 | a yes and a no at once | `test_approvals.py::test_approval_when_yes_and_no_come_in_one_reading_then_denied` |
 | the look-up fails | `test_approvals.py::test_approval_when_the_look_up_fails_then_not_approved_until_it_works` |
@@ -39,13 +46,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from connectors.chat.slack_thread import plain
 from connectors.emulators.slack_workspace import BOT_USER, CHANNEL
+from connectors.model import ThreadReply
 from runner.answering import give_answer, plan_answer
 from runner.config import ConfigFaults
 from runner.journal.records import Approval, ApprovalState
+from runner.typed_answers import answers_in
 from tests.test_field_cases import TEST, defined_in
+from tests.test_votes import question as card_question
+from tests.typing_people import prove, say
 from tests.world import World, running_world
 from tests.world_settings import HOST, RESPONDER_A, RESPONDER_B, YES, malicious
 
@@ -78,7 +91,7 @@ def reasons(world: World) -> list[str]:
 
 def test_attacks_when_they_are_tried_elsewhere_then_those_tests_are_there() -> None:
     named = [(found["file"], found["name"]) for found in TEST.finditer(str(__doc__))]
-    assert len(named) == 23
+    assert len(named) == 30
     assert [one for one in named if one[1] not in defined_in(one[0])] == []
 
 
@@ -213,6 +226,174 @@ def test_yes_when_the_token_is_of_another_workspace_by_now_then_not_approved(wor
     assert_no_isolation(world, question)
     assert world.again(question).votes == ()
     assert any("workspace" in error for error in tick.errors)
+
+
+# -- typed answers ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def typed(world: World) -> Approval:
+    """A question whose card offers answers in words."""
+    prove(world)
+    return asked(world)
+
+
+def slack_reply(text: str) -> ThreadReply:
+    return ThreadReply(account=RESPONDER_A, text=plain(text))
+
+
+def quote(text: str) -> dict[str, Any]:
+    part = {"type": "rich_text_quote", "elements": [{"type": "text", "text": text}]}
+    return {"blocks": [{"type": "rich_text", "elements": [part]}]}
+
+
+def struck(text: str) -> dict[str, Any]:
+    element = {"type": "text", "text": text, "style": {"strike": True}}
+    part = {"type": "rich_text_section", "elements": [element]}
+    return {"blocks": [{"type": "rich_text", "elements": [part]}]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "approve CODE?",
+        "please approve CODE",
+        "approve CODE\ndeny CODE",
+        "do not approve CODE",
+        "approve",
+        "CODE",
+        "approveCODE",
+        "approve CODE 0",
+        "approve CODE 11",
+        "approve CODE -1",
+        "yes CODE",
+        "&gt; approve CODE",
+        "> approve CODE",
+        "~approve CODE~",
+        "approve CODE\u200b",
+        "\u202eapprove CODE",
+        "\u0430pprove CODE",
+        "\uff41pprove CODE",
+        "<https://example.test|approve CODE>",
+        "<@U0RESPONDA> approve CODE",
+        ":white_check_mark:",
+    ],
+)
+def test_words_when_they_are_not_the_whole_plain_message_then_they_are_talk(text: str) -> None:
+    """Judged without a world: each alone must be no answer at all."""
+    said = slack_reply(text.replace("CODE", "BCDFG"))
+    question = msgspec.structs.replace(card_question(), code="BCDFG")
+    assert [one for one in answers_in([said], question) if one.fault is None] == []
+    assert answers_in([slack_reply("approve BCDFG")], question)[0].choice == YES
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ({"edited": {"user": RESPONDER_A, "ts": "1.0"}}, "edited"),
+        ({"edited": None}, "edited"),
+        ({"bot_id": "B0OTHER"}, "of an app"),
+        ({"app_id": "A0OTHER"}, "of an app"),
+        ({"bot_profile": {"id": "B0OTHER"}}, "of an app"),
+        ({"subtype": "bot_message"}, "of an app"),
+        ({"subtype": "bot_message", "user": None}, "of an app"),
+        ({"subtype": "me_message"}, "only a plain message"),
+        ({"subtype": "a_kind_of_tomorrow"}, "only a plain message"),
+        ({"attachments": [{"is_share": True, "text": "see"}]}, "forwarded"),
+        ({"files": [{"id": "F0"}]}, "forwarded"),
+        (quote("approve CODE"), "only a plain message"),
+        (struck("approve CODE"), "only a plain message"),
+    ],
+    ids=str,
+)
+def test_words_when_the_message_is_no_plain_one_of_a_persons_own_then_it_says_why(
+    world: World, typed: Approval, more: dict[str, Any], why: str
+) -> None:
+    say(world, typed, "approve CODE", **json.loads(json.dumps(more).replace("CODE", typed.code)))
+    world.ticks(1, every_s=20)
+    assert_no_isolation(world, typed)
+    assert why in reasons(world)[0]
+
+
+def test_words_when_they_stand_elsewhere_then_they_are_none(world: World, typed: Approval) -> None:
+    """In the channel, in another thread, under another question, with another question's code."""
+    world.hit(host="DESK-001-SYNTHETIC.corp.example.test", user="user1001")
+    world.tick()
+    other = next(one for one in world.questions(ApprovalState.OPEN) if one.id != typed.id)
+    say(world, other, f"approve {typed.code}")
+    world.slack.say(RESPONDER_A, CHANNEL, f"approve {typed.code}")
+    thread = world.slack.say(RESPONDER_B, CHANNEL, "what is this?")
+    world.slack.say(RESPONDER_A, CHANNEL, f"approve {typed.code}", thread)
+    world.slack.say(RESPONDER_A, CHANNEL, f"approve {typed.code}", world.cards()[0]["ts"])
+    world.ticks(2, every_s=20)
+    assert_no_isolation(world, typed)
+    assert_no_isolation(world, other)
+    assert "that is not this question's code" in reasons(world)
+
+
+@pytest.mark.parametrize(
+    ("user", "change", "why"),
+    [
+        ("U0GUEST", {}, "not on the list"),
+        ("U0STRANGER", {}, "not on the list"),
+        (RESPONDER_A, {"is_restricted": True}, "guests"),
+        (RESPONDER_A, {"deleted": True}, "deactivated"),
+        (RESPONDER_A, {"is_bot": True}, "a bot may not"),
+        (RESPONDER_A, {"team_id": "T0OTHER"}, "guests"),
+    ],
+)
+def test_words_when_the_person_may_not_answer_then_they_do_not_count(
+    world: World, typed: Approval, user: str, change: dict[str, Any], why: str
+) -> None:
+    world.slack.people[user] = {**world.slack.people.get(RESPONDER_A, {}), "id": user, **change}
+    say(world, typed, "approve CODE", user)
+    world.ticks(1, every_s=20)
+    assert_no_isolation(world, typed)
+    assert why in reasons(world)[0]
+
+
+def test_words_when_it_is_the_approvers_own_machine_then_they_do_not_count(world: World) -> None:
+    world.restart({"people": {"responder-a": {"windows_user": ["wardog"]}}})
+    prove(world)
+    question = asked(world)
+    say(world, question, "approve CODE")
+    world.ticks(1, every_s=20)
+    assert_no_isolation(world, question)
+    assert "your own account" in reasons(world)[0]
+
+
+def test_words_when_typed_after_the_time_then_they_do_not_count(
+    world: World, typed: Approval
+) -> None:
+    world.clock.advance(1801)
+    say(world, typed, "approve CODE")
+    world.ticks(2, every_s=20)
+    assert_no_isolation(world, typed)
+    assert world.again(typed).state is ApprovalState.EXPIRED
+
+
+def test_words_when_our_own_message_says_them_then_they_are_none(
+    world: World, typed: Approval
+) -> None:
+    say(world, typed, "approve CODE", BOT_USER, bot_id="B0STOCKADE")
+    say(world, typed, "approve CODE", BOT_USER)
+    world.ticks(1, every_s=20)
+    assert_no_isolation(world, typed)
+    assert world.again(typed).votes == ()
+
+
+def test_words_when_the_thread_is_given_in_part_then_a_no_may_be_missing_and_none_counts(
+    world: World, typed: Approval
+) -> None:
+    say(world, typed, "approve CODE")
+    for body in ({"ok": True, "messages": []}, {"ok": True}, {"ok": True, "messages": "none"}):
+        body = {**body, "has_more": False}
+        world.slack.misbehave(
+            path="*conversations.replies", status=200, body=json.dumps(body), times=1
+        )
+        tick = world.ticks(1, every_s=20)[0]
+        assert any("cannot be read just now" in error for error in tick.errors)
+    assert_no_isolation(world, typed)
 
 
 # -- answers played again --------------------------------------------------------------------------

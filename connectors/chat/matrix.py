@@ -45,6 +45,7 @@ from connectors.chat.matrix_ids import (
 )
 from connectors.chat.matrix_listen import listen
 from connectors.chat.matrix_product import ACCOUNT, MatrixProduct
+from connectors.chat.matrix_thread import written_in
 from connectors.document import Document, Paragraph
 from connectors.errors import ConnectorError, Rejected, Unavailable
 from connectors.listening import Ear
@@ -52,10 +53,12 @@ from connectors.model import (
     Account,
     Card,
     CardReading,
+    ChatPlace,
     CheckResult,
     Choice,
     JsonObject,
     MessageRef,
+    ThreadReply,
 )
 
 log = logging.getLogger(__name__)
@@ -198,6 +201,12 @@ class Matrix(MatrixProduct, Connector):
         oldest = min(found, key=time_of)
         return MessageRef(channel=room, id=oldest["event_id"], sha256=shown(oldest))
 
+    def read_replies(self, thread: MessageRef) -> Sequence[ThreadReply]:
+        """All that stands in a thread now. Errors: `NotFound` when the card was deleted."""
+        event = event_of(thread)
+        replies = list(self._related(thread, "m.thread", MESSAGE))
+        return written_in(replies, event, self._me())
+
     # -- people and permissions --------------------------------------------------------------------
 
     def read_account(self, account: str) -> Account:
@@ -218,6 +227,15 @@ class Matrix(MatrixProduct, Connector):
             is_full_member=account.partition(":")[2] == me.partition(":")[2],
             is_bot=account == me,
         )
+
+    def read_group(self, group: str) -> Sequence[str]:
+        """Errors: `Rejected`, always."""
+        raise Rejected(PRODUCT, "there are no user groups")
+
+    def read_place(self) -> ChatPlace:
+        """The homeserver, the room and our own account, as `whoami` says."""
+        me = self._me()
+        return ChatPlace(workspace=me.partition(":")[2], channel=self._room, account=me)
 
     def check(self) -> Sequence[CheckResult]:
         """Try the token, the room, that it is not encrypted, and each power; changes nothing."""

@@ -27,6 +27,7 @@ from connectors.chat.slack_calls import (
     objects_of,
     text_of,
 )
+from connectors.chat.slack_groups import members_of
 from connectors.chat.slack_ids import (
     channel_of,
     check_accounts,
@@ -47,16 +48,19 @@ from connectors.chat.slack_replies import (
     posted,
     shown,
 )
+from connectors.chat.slack_thread import read_thread
 from connectors.document import Document, Paragraph
 from connectors.errors import ConnectorError, NotFound, Rejected, Unavailable
 from connectors.model import (
     Account,
     Card,
     CardReading,
+    ChatPlace,
     CheckResult,
     Choice,
     JsonObject,
     MessageRef,
+    ThreadReply,
 )
 
 log = logging.getLogger(__name__)
@@ -189,6 +193,10 @@ class Slack(SlackProduct, Connector):
         oldest = min(found, key=lambda message: float(message["ts"]))
         return MessageRef(channel=text_of(params["channel"]), id=oldest["ts"], sha256=shown(oldest))
 
+    def read_replies(self, thread: MessageRef) -> Sequence[ThreadReply]:
+        """All that stands in a thread now. Errors: as `read_thread`."""
+        return read_thread(self._calls, channel_of(thread), timestamp_of(thread), self._identity())
+
     # -- people and permissions --------------------------------------------------------------------
 
     def read_account(self, account: str) -> Account:
@@ -208,6 +216,15 @@ class Slack(SlackProduct, Connector):
             is_full_member=is_full_member(user, me),
             is_bot=is_bot(user),
         )
+
+    def read_group(self, group: str) -> Sequence[str]:
+        """The accounts in a user group, read live. Errors: as `members_of`."""
+        return members_of(self._calls, group, self._identity())
+
+    def read_place(self) -> ChatPlace:
+        """The workspace, the channel and the app's own user, as `auth.test` says."""
+        me = self._identity()
+        return ChatPlace(workspace=me.team, channel=self._channel, account=me.user)
 
     def check(self) -> Sequence[CheckResult]:
         """Try the token, its scopes, the workspace and the channel; changes nothing."""

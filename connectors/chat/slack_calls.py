@@ -48,6 +48,7 @@ _NOT_FOUND = frozenset(
     [
         "channel_not_found",
         "message_not_found",
+        "no_such_subteam",
         "thread_not_found",
         "user_not_found",
         "user_not_visible",
@@ -65,6 +66,8 @@ TOO_LONG = frozenset(
 _MENDS = {
     "not_in_channel": "invite the app to the channel",
     "channel_not_found": "check the channel id; a private channel needs the app invited",
+    "no_such_subteam": "there is no such user group, or it is disabled",
+    "plan_upgrade_required": "the workspace's plan has no user groups",
     "is_archived": "the channel is archived",
     "restricted_action": "a workspace setting keeps the app from posting here",
 }

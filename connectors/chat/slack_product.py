@@ -12,6 +12,7 @@ from connectors.product import Product
 CHANNEL = re.compile(r"[CG][A-Z0-9]{2,}")
 TEAM = re.compile(r"[TE][A-Z0-9]{2,}")
 ACCOUNT = re.compile(r"[UW][A-Z0-9]{2,}")
+GROUP = re.compile(r"S[A-Z0-9]{5,}")
 
 SlackAccount = Annotated[
     str,

@@ -24,7 +24,7 @@ from connectors.emulators.slack_messages import (
     take_reaction,
     without_metadata,
 )
-from connectors.emulators.slack_rules import stored
+from connectors.emulators.slack_rules import missing_scope, stored
 from connectors.emulators.slack_workspace import BOT_ID, BOT_USER, OTHER_CHANNEL, Workspace
 from connectors.emulators.wire import Answer, Call, json_answer
 from connectors.model import JsonObject
@@ -47,6 +47,10 @@ class Slack(Workspace):
         try:
             arguments = _arguments(call)
             self._check_token(call, arguments)
+            if (needed := missing_scope(method, self.scopes)) is not None:
+                refusal = {"needed": needed, "provided": self.scopes}
+                body = {"ok": False, "error": "missing_scope", **refusal}
+                return json_answer(body, headers=self._headers())
             handler = _METHODS.get(method)
             if handler is None:
                 raise SlackError("unknown_method")
@@ -200,8 +204,10 @@ class Slack(Workspace):
         raise SlackError("users_not_found")
 
     def _group(self, arguments: Arguments) -> JsonObject:
-        members = self.groups.get(str(arguments.get("usergroup", "")))
-        if members is None:
+        group = str(arguments.get("usergroup", ""))
+        members = self.groups.get(group)
+        is_shown = group not in self.disabled_groups or is_true(arguments.get("include_disabled"))
+        if members is None or not is_shown:
             raise SlackError("no_such_subteam")
         return {"users": list(members)}
 

@@ -72,3 +72,20 @@ def _filled(value: Any) -> Any:
     if filled.get("type") == "plain_text":
         filled.setdefault("emoji", True)
     return filled
+
+
+_HISTORY = ("channels:history", "groups:history")
+_NEEDED: dict[str, tuple[str, ...]] = {
+    "conversations.history": _HISTORY,
+    "conversations.replies": _HISTORY,
+    "usergroups.users.list": ("usergroups:read",),
+}
+"""Method → the scopes one of which it needs, for those that a workspace may have left out.
+Source: the methods' pages at https://docs.slack.dev/reference/methods, 2026-11-25."""
+
+
+def missing_scope(method: str, granted: str) -> str | None:
+    """The scope without which Slack refuses the method; None when it is granted."""
+    needed = _NEEDED.get(method, ())
+    held = granted.split(",")
+    return None if not needed or any(scope in held for scope in needed) else needed[0]

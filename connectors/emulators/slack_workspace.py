@@ -36,6 +36,7 @@ class Workspace(Emulator):
         self.people = {person["id"]: person for person in scenario.people()}
         self.people[BOT_USER] = {"id": BOT_USER, "name": "stockade", "is_bot": True}
         self.groups = {USER_GROUP: ["U0RESPONDA", "U0RESPONDB"]}
+        self.disabled_groups: set[str] = set()
         self._channels: dict[str, dict[str, JsonObject]] = {CHANNEL: {}, OTHER_CHANNEL: {}}
         self._last_number = 0
 
@@ -61,10 +62,18 @@ class Workspace(Emulator):
             take_reaction(self._found(channel, ts), name, user)
             self.save()
 
-    def say(self, user: str, channel: str, text: str, thread_ts: str | None = None) -> str:
-        """A person writes; gives the message's `ts`."""
+    def say(
+        self,
+        user: str,
+        channel: str,
+        text: str,
+        thread_ts: str | None = None,
+        more: JsonObject | None = None,
+    ) -> str:
+        """A person writes; gives the message's `ts`. `more`: what else Slack would say of it."""
         with self.lock:
             message = self._new(channel, user, text, thread_ts)
+            message.update(more or {})
             self.save()
             return str(message["ts"])
 

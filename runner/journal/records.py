@@ -169,6 +169,7 @@ class Vote(Struct, frozen=True, kw_only=True):
     counted: bool
     why_not: str | None = None
     withdrawn: bool = False
+    is_typed: bool = False
     is_second: bool = False
     """Given in the fall-back chat."""
 
@@ -228,6 +229,8 @@ class Approval(Struct, frozen=True, kw_only=True):
     why: str | None = None
     card: Card | None = None
     message: MessageRef | None = None
+    takes_replies: tuple[str, ...] = ()
+    """The chats whose card says how to answer in words: only there words in its thread are read."""
     second: SecondCard | None = None
     unread: dict[str, datetime] = {}
     """Which chats could not be reached, and since when: now, or when it was decided. Kept where a
