@@ -243,8 +243,11 @@ class Chat(Threads, Protocol):
         length."""
         ...
 
-    def find_message(self, key: str, thread: MessageRef | None = None) -> MessageRef | None:
-        """The message that was posted with this key (in that thread), or None. Ours only."""
+    def find_message(
+        self, key: str, thread: MessageRef | None = None, *, sent_at: datetime | None = None
+    ) -> MessageRef | None:
+        """The message that was posted with this key (in that thread), or None. Ours only.
+        `sent_at`: when it was first about to be sent, however long ago that is."""
         ...
 
     @action(Effect.NOTIFY, Recovery.REPEAT, settle_s=0)

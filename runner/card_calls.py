@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any, cast
 
 import msgspec
 
 from connectors.base import Chat, action_of
-from connectors.errors import ConnectorError, Rejected
-from connectors.model import Account, Card, MessageRef
+from connectors.errors import ConnectorError, NotFound, Rejected
+from connectors.model import Account, Card, CardReading, MessageRef
 from runner.config import FALLBACK, Config, Mode, Person
 from runner.context import Call
 from runner.effects import Effects
@@ -82,6 +83,17 @@ class CardCalls:
         """Under which key the journal keeps a call."""
         return f"second.{name}" if self.is_second else name
 
+    def read(self, approval: Approval) -> CardReading | None:
+        """What the card shows; None when somebody deleted it, or it was never posted. Errors: as
+        `read_card`."""
+        message = self.message_of(approval)
+        if message is None:
+            return None
+        try:
+            return self.chat.read_card(message)
+        except NotFound:
+            return None
+
     # -- people ------------------------------------------------------------------------------------
 
     def account_of(self, person: Person) -> str | None:
@@ -102,14 +114,16 @@ class CardCalls:
 
     # -- sending -----------------------------------------------------------------------------------
 
-    def post(self, approval: Approval, build: Callable[[], Card], look: Callable[[], Any]) -> Any:
+    def post(
+        self, approval: Approval, build: Callable[[], Card], look: Callable[[datetime], Any]
+    ) -> Any:
         """Post the card. Errors: as `Effects.perform`."""
         chat = self.chat
         return self.perform(
             approval, "post", "post_card", lambda: chat.post_card(build()), look=look
         )
 
-    def settle_post(self, approval: Approval, look: Callable[[], Any]) -> Any:
+    def settle_post(self, approval: Approval, look: Callable[[datetime], Any]) -> Any:
         """What became of a posting that was under way; nothing is posted any more. Errors: as
         `Effects.perform`, `StepFailed` where no card stands."""
 
@@ -145,7 +159,7 @@ class CardCalls:
             key,
             "post_reply",
             lambda: chat.post_reply(message, marker, said, mentions),
-            look=lambda: chat.find_message(marker, message),
+            look=lambda at: chat.find_message(marker, message, sent_at=at),
         )
 
     def perform(
@@ -154,7 +168,7 @@ class CardCalls:
         key: str,
         verb: str,
         send: Callable[[], Any],
-        look: Callable[[], Any] | None = None,
+        look: Callable[[datetime], Any] | None = None,
     ) -> Any:
         """Perform one role method of chat, once for each key. Errors: as `Effects.perform`."""
         action = action_of(getattr(Chat, verb))

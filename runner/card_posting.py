@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 import msgspec
@@ -92,11 +92,11 @@ class CardPosting:
             cases.revise(tx, approval.case_id)
         return posted
 
-    def _adopt(self, place: CardCalls, approval_id: str) -> MessageRef | None:
+    def _adopt(self, place: CardCalls, approval_id: str, sent_at: datetime) -> MessageRef | None:
         """The card as it was posted before the answer was lost. One that shows something else by
         now is adopted with the hash that it should have: it becomes void at the first look."""
         chat = place.chat
-        found = chat.find_message(approval_id)
+        found = chat.find_message(approval_id, sent_at=sent_at)
         with self._journal.read() as tx:
             card = place.card_of(approvals.read(tx, approval_id))
         if found is None or card is None or chat.is_card(card, found.sha256):

@@ -14,7 +14,7 @@ from functools import partial
 
 import msgspec
 
-from connectors.errors import ConnectorError, NotFound
+from connectors.errors import ConnectorError
 from connectors.model import CardReading, Clock
 from runner import card_text
 from runner.approvals import expire, make_void
@@ -184,6 +184,10 @@ class Cards:
         except (Suspended, ConnectorError):
             self._reach.note_unreached(place, approval)
             raise
+        except StepFailed:
+            # No card will stand there: there is nothing that could not be read.
+            self._reach.note_reached(place, approval)
+            raise
         self._reach.note_reached(place, approval)
         self._seed(place, posted)
 
@@ -225,7 +229,7 @@ class Cards:
         if message is None:
             return None
         try:
-            reading = self._reach.do(place, partial(_read_card, place, approval))
+            reading = self._reach.do(place, partial(place.read, approval))
         except ConnectorError:
             self._reach.note_unreached(place, approval)
             raise
@@ -306,14 +310,3 @@ class Cards:
 
 def _message_id(approval: Approval) -> str | None:
     return None if approval.message is None else approval.message.id
-
-
-def _read_card(place: CardCalls, approval: Approval) -> CardReading | None:
-    """What the card shows; None when somebody deleted it."""
-    message = place.message_of(approval)
-    if message is None:
-        return None
-    try:
-        return place.chat.read_card(message)
-    except NotFound:
-        return None

@@ -204,7 +204,7 @@ class CaseReports:
             name="post_message",
             send=lambda _elapsed_s: chat.post_message(key, body),
             action=action,
-            look=lambda: chat.find_message(key),
+            look=lambda at: chat.find_message(key, sent_at=at),
             settle_s=self._roles.settle_s("chat", action),
             again_s=86400.0,
         )
@@ -232,7 +232,7 @@ class CaseReports:
             name=verb,
             send=lambda _elapsed_s: send(),
             action=action,
-            look=look,
+            look=lambda _at: look(),
             settle_s=self._roles.settle_s("tickets", action),
             again_s=86400.0,
         )

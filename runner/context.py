@@ -71,7 +71,8 @@ class Call(Struct, frozen=True, kw_only=True):
 
     `send` gets the seconds since the step began and gives plain data; a read may raise `NotYet`.
     `action` None is a read: its result is journalled, and it may be repeated. With an action it is
-    an effect: intent first, sent once; `look` finds what an earlier copy left behind, or None.
+    an effect: intent first, sent once; `look` gets the time of the intent, and finds what an
+    earlier copy left behind since then, or None.
     `unsent`: an effect's value in a mode that only records. `again_s`: after `Unavailable`, how
     long to keep trying; with `attempts` above one, that many times instead, `wait_s` apart.
     """
@@ -79,7 +80,7 @@ class Call(Struct, frozen=True, kw_only=True):
     name: str
     send: Callable[[float], Any]
     action: Action | None = None
-    look: Callable[[], Any] | None = None
+    look: Callable[[datetime], Any] | None = None
     unsent: Any = None
     settle_s: float = 0.0
     attempts: int = 1

@@ -43,7 +43,7 @@ def _steps(_world: DrillWorld, journal: Journal) -> Iterator[str]:
         scopes = [str(row[0]) for row in tx.all("select distinct scope from step")]
         for scope in scopes:
             for step in runs.steps_of(tx, scope):
-                is_overtaken = step.key == "seed" or step.key.startswith("comment.")
+                is_overtaken = step.key.endswith("seed") or step.key.startswith("comment.")
                 is_open = step.status in (StepStatus.INTENDED, StepStatus.PENDING)
                 if step.step_class is StepClass.EFFECT and is_open and not is_overtaken:
                     yield f"{step.key} of {scope} is {step.status}"
@@ -90,7 +90,7 @@ def _cards(world: DrillWorld, journal: Journal) -> Iterator[str]:
     with journal.read() as tx:
         asked = questions(tx)
     for one in asked:
-        if one.card is None or one.card.key not in shown:
+        if one.id not in shown:
             yield f"{one.id} was asked, and nobody sees a card"
         if one.state in (ApprovalState.POSTING, ApprovalState.OPEN) or not one.closed:
             yield f"{one.id} is {one.state}, {'closed' if one.closed else 'not closed'}"

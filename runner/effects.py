@@ -220,9 +220,9 @@ class Effects:
             self._hand_over(step)
         return self._look(step, call, call.look)
 
-    def _look(self, step: StepResult, call: Call, look: Callable[[], Any]) -> Any:
+    def _look(self, step: StepResult, call: Call, look: Callable[[datetime], Any]) -> Any:
         try:
-            found = look()
+            found = look(step.intended_at)
         except (Unavailable, OutcomeUnknown) as fault:
             raise Suspended("time", self._after(wait_after(fault))) from None
         except Rejected:

@@ -202,7 +202,9 @@ class StandInChat:
         self._deeds.append(Deed(call="chat.post_card", target=self._told(card.key)))
         return self._ref(card)
 
-    def find_message(self, key: str, thread: MessageRef | None = None) -> MessageRef | None:
+    def find_message(
+        self, key: str, thread: MessageRef | None = None, *, sent_at: datetime | None = None
+    ) -> MessageRef | None:
         posted = self._posted.get(key)
         return None if posted is None else self._ref(posted[1])
 

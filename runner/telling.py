@@ -4,6 +4,7 @@ again."""
 from __future__ import annotations
 
 import hashlib
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -51,7 +52,7 @@ async def create_ticket(work: Work) -> Any:
             name="create_ticket",
             send=send,
             action=action,
-            look=lambda: bench.roles.tickets.find_ticket(correlation),
+            look=lambda _at: bench.roles.tickets.find_ticket(correlation),
             settle_s=bench.roles.settle_s("tickets", action) if bench.roles.has("tickets") else 0,
             again_s=work.step.timeout_s or 86400.0,
         ),
@@ -115,7 +116,7 @@ async def comment_ticket(work: Work) -> Any:
         bench.roles.tickets.comment_ticket(ref, key, body)
         return {"key": ref.key}
 
-    def look() -> dict[str, str] | None:
+    def look(_at: datetime) -> dict[str, str] | None:
         return {"key": ref.key} if bench.roles.tickets.find_comment(ref, key) else None
 
     done = await work.ctx.call(
@@ -145,7 +146,7 @@ async def post_message(work: Work) -> Any:
             name="post_message",
             send=lambda _s: roles.chat.post_message(key, body),
             action=action,
-            look=lambda: roles.chat.find_message(key),
+            look=lambda at: roles.chat.find_message(key, sent_at=at),
             settle_s=roles.settle_s("chat", action) if roles.has("chat") else 0,
             again_s=work.step.timeout_s or 300.0,
         ),

@@ -121,7 +121,7 @@ class TicketState:
             name="move_ticket",
             send=lambda _elapsed_s: moving.move_ticket(ticket, move),
             action=action,
-            look=lambda: tickets.read_ticket(ticket).name == move.to_status or None,
+            look=lambda _at: tickets.read_ticket(ticket).name == move.to_status or None,
             settle_s=self._roles.settle_s("tickets", action),
             again_s=86400.0,
         )

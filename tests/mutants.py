@@ -59,7 +59,7 @@ class _Unseeing:
         return _nothing if name in ("find_message", "find_ticket") else found
 
 
-def _nothing(*_args: object) -> None:
+def _nothing(*_args: object, **_named: object) -> None:
     return None
 
 

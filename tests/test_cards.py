@@ -147,6 +147,27 @@ def test_card_when_the_answer_to_posting_is_lost_then_adopted_and_not_posted_twi
     assert world.question().message is not None
 
 
+@pytest.mark.parametrize("days", [1, 10])
+def test_card_when_the_answer_was_lost_and_the_runner_then_down_for_days_then_not_posted_twice(
+    world: World, days: int
+) -> None:
+    world.slack.misbehave(path="*chat.postMessage", lose_answer=True)
+    world.hit()
+    for _ in range(20):
+        if world.questions(ApprovalState.POSTING):
+            break
+        world.clock.advance(1)
+        world.tick(0.5)
+    assert (world.question(ApprovalState.POSTING).message, len(world.cards())) == (None, 1)
+    world.clock.advance(days * 86400)
+    world.restart()
+    world.tick()
+    first = world.questions()[0]
+    assert first.message is not None
+    keys = [card["metadata"]["event_payload"]["key"] for card in world.cards()]
+    assert keys.count(first.id) == 1
+
+
 def test_card_when_chat_is_down_then_its_time_starts_when_it_is_posted(world: World) -> None:
     world.slack.misbehave(status=503, body="{}", times=None)
     world.hit()

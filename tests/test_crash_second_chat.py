@@ -11,7 +11,10 @@ import pytest
 
 from runner import drill_trials as trials
 from runner.drill import AT_ONCE
+from runner.drill_checks import violations
+from runner.drill_child import NEEDS_A_PERSON
 from runner.drill_crew import Crew
+from runner.drill_picture import picture_of
 from runner.drill_story import Quiet, choose, play_quietly
 from runner.drill_trials import Spot, Stage, Trial
 from runner.journal.records import Approval, ApprovalState
@@ -61,14 +64,23 @@ def test_story_when_killed_at_some_points_then_nothing_is_lost_or_done_twice(
 
 def _kill_at(stage: Stage, point: int) -> Trial:
     """Die at one point, and go on. Killed between intent and refusal, nobody knows whether the
-    first chat has a card, for it refuses to be searched, too: a person is asked for that."""
+    first chat has a card, for it refuses to be searched, too: a person is asked for that, and the
+    decision says that nobody could look there."""
     with stage.world(f"point-{point}", lanes=1) as world:
         first = stage.crew.send(world.order(kill_at=point))
+        fate = stage.crew.send(world.order())
+        is_in_doubt = fate.status == NEEDS_A_PERSON
+        while fate.status == NEEDS_A_PERSON and world.resolve():
+            fate = stage.crew.send(world.order())
+        found = violations(world) if is_in_doubt else list(stage.judge(world, fate))
+        if is_in_doubt:
+            found += [str(fate)] if fate.status else []
+            found += [] if picture_of(world)["cuts"] == stage.quiet["cuts"] else ["other cuts"]
         return Trial(
             what=f"killed at point {point}, {first.last}",
             kills=first.was_killed,
             last=first.last,
-            found=stage.carry_on_with_a_person(world),
+            found=tuple(found),
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ class Shop:
         self.shelf.append("it")
         return {"id": "it"}
 
-    def look(self) -> dict[str, str] | None:
+    def look(self, _at: datetime) -> dict[str, str] | None:
         self.looked += 1
         return {"id": "it"} if self.shelf else None
 
@@ -204,7 +205,7 @@ def test_perform_when_the_process_died_after_the_intent_then_looked_up_before_an
 
 
 def test_perform_when_the_look_fails_then_nothing_is_concluded(shop: Shop) -> None:
-    def down() -> Any:
+    def down(_at: datetime) -> Any:
         raise Unavailable("Shop", "down")
 
     shop.plan = [shop.lost_before]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -300,6 +301,20 @@ def test_find_when_others_wrote_our_key_then_only_our_oldest_is_found(
     assert matrix().find_message(CARD.key) == MessageRef(
         channel=ROOM, id=EVENT, sha256=matrix().card_sha256(CARD)
     )
+
+
+def test_find_message_when_it_was_sent_long_ago_then_it_is_looked_for_since_then(
+    strict_responses: RequestsMock,
+) -> None:
+    sent_at = FakeClock().now() - timedelta(days=9)
+    sent_ms = int(sent_at.timestamp() * 1000)
+    content = {**card_message(CARD).content(), "com.stockade.key": CARD.key}
+    strict_responses.get(f"{HOST}/_matrix/client/v3/account/whoami", json={"user_id": ME})
+    chunk = [event(content, origin_server_ts=sent_ms)]
+    strict_responses.get(f"{ROOMS}/messages", json={"chunk": chunk})
+    client = matrix()
+    assert client.find_message(CARD.key) is None
+    assert client.find_message(CARD.key, sent_at=sent_at) is not None
 
 
 # -- people ----------------------------------------------------------------------------------------

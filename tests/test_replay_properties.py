@@ -248,7 +248,7 @@ class Story:
                 name="say",
                 send=send,
                 action=POST,
-                look=lambda: {"path": path} if path in self.sent else None,
+                look=lambda _at: {"path": path} if path in self.sent else None,
             )
             return await ctx.call(f"{path}#say", call)
 

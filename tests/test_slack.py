@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -437,6 +437,17 @@ def test_find_message_when_ours_has_the_key_then_its_place_and_what_it_shows(
     oldest = float(url.split("oldest=")[1].split("&")[0])
     assert oldest == DEFAULT_START.timestamp() - 72 * 3600
     assert datetime.fromtimestamp(oldest, DEFAULT_START.tzinfo) < DEFAULT_START
+
+
+def test_find_message_when_it_was_sent_long_ago_then_it_is_looked_for_since_then(
+    strict_responses: responses.RequestsMock,
+) -> None:
+    sent_at = DEFAULT_START - timedelta(days=9)
+    client = finding(strict_responses, page(message()))
+    assert client.find_message(CARD.key, sent_at=sent_at) is not None
+    url = strict_responses.calls[1].request.url or ""
+    oldest = float(url.split("oldest=")[1].split("&")[0])
+    assert sent_at.timestamp() - 3600 < oldest < sent_at.timestamp()
 
 
 def test_find_message_when_on_the_second_page_then_the_cursor_is_followed(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime
 from typing import Any
 
 from connectors.base import Connector
@@ -22,8 +22,10 @@ from connectors.chat.matrix_events import (
     check_is_message,
     edit_of,
     is_ours,
+    looked_back_to_ms,
     posted,
     shown,
+    since,
     time_of,
 )
 from connectors.chat.matrix_html import (
@@ -62,8 +64,6 @@ from connectors.model import (
 )
 
 log = logging.getLogger(__name__)
-
-LOOK_BACK = timedelta(hours=72)
 
 PLAIN_CHOICES = 2
 """Yes and no: the question is about one device, which its first line names."""
@@ -183,8 +183,10 @@ class Matrix(MatrixProduct, Connector):
         first = next((text for text in body.texts() if text.strip()), "")
         return self._post(key, text_message(body.blocks), minimal_message(first))
 
-    def find_message(self, key: str, thread: MessageRef | None = None) -> MessageRef | None:
-        """The oldest message of ours with this key, among the last 72 hours' (or the thread's).
+    def find_message(
+        self, key: str, thread: MessageRef | None = None, *, sent_at: datetime | None = None
+    ) -> MessageRef | None:
+        """The oldest message of ours with this key, since `sent_at` or in the last 72 hours.
 
         Errors: any failure raises; so do more than 2,000 messages of ours, because the rest was not
         looked at.
@@ -193,7 +195,9 @@ class Matrix(MatrixProduct, Connector):
             raise Rejected(PRODUCT, "a message is not looked for without a key")
         room = self._room if thread is None else room_of(thread)
         me = self._me()
-        events = self._recent() if thread is None else self._related(thread, "m.thread", MESSAGE)
+        events = (
+            self._recent(sent_at) if thread is None else self._related(thread, "m.thread", MESSAGE)
+        )
         in_thread = thread is not None
         found = [event for event in events if is_ours(event, key, me, in_thread=in_thread)]
         if not found:
@@ -299,15 +303,12 @@ class Matrix(MatrixProduct, Connector):
         for page in self._calls.pages(*where, onward="next_batch"):
             yield from page
 
-    def _recent(self) -> Iterator[JsonObject]:
+    def _recent(self, sent_at: datetime | None) -> Iterator[JsonObject]:
         """Our own messages in the room, newest first, as far back as is looked."""
-        oldest_ms = (self.runtime.clock.now() - LOOK_BACK).timestamp() * 1000
         only_ours = json.dumps({"types": [MESSAGE], "senders": [self._me()]})
         where = ("v3", "rooms", self._room, "messages")
-        for page in self._calls.pages(*where, onward="end", dir="b", filter=only_ours):
-            yield from (event for event in page if time_of(event) >= oldest_ms)
-            if page and time_of(page[-1]) < oldest_ms:
-                return
+        pages = self._calls.pages(*where, onward="end", dir="b", filter=only_ours)
+        return since(pages, looked_back_to_ms(self.runtime.clock.now(), sent_at))
 
     def _me(self) -> str:
         """Our own user id. Errors: `Unavailable` when the server does not say it."""

@@ -6,7 +6,8 @@ never counts for an account.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
 
 from connectors.chat.matrix_calls import PRODUCT, object_of, text_of
 from connectors.chat.matrix_html import KEY, shown_sha256
@@ -16,6 +17,9 @@ from connectors.model import Answer, JsonObject, MessageRef
 
 MESSAGE = "m.room.message"
 REACTION = "m.reaction"
+LOOK_BACK = timedelta(hours=72)
+LOOK_SLACK = timedelta(minutes=30)
+"""How far our clock may be before the server's."""
 
 
 def posted(answer: JsonObject, room: str, sha256: str) -> MessageRef:
@@ -73,6 +77,20 @@ def time_of(event: JsonObject) -> int:
     """Milliseconds since the epoch, as the sender's server wrote them; 0 when it wrote none."""
     sent = event.get("origin_server_ts")
     return sent if isinstance(sent, int) and not isinstance(sent, bool) else 0
+
+
+def looked_back_to_ms(now: datetime, sent_at: datetime | None) -> float:
+    """Since when a message is looked for: since it was about to be sent, where that is known."""
+    oldest = now - LOOK_BACK if sent_at is None else sent_at - LOOK_SLACK
+    return oldest.timestamp() * 1000
+
+
+def since(pages: Iterable[list[JsonObject]], oldest_ms: float) -> Iterator[JsonObject]:
+    """The events of pages that come newest first, until they are older."""
+    for page in pages:
+        yield from (event for event in page if time_of(event) >= oldest_ms)
+        if page and time_of(page[-1]) < oldest_ms:
+            return
 
 
 def answers_of(events: Iterable[JsonObject], card: str, me: str) -> tuple[Answer, ...]:

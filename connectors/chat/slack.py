@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from connectors.base import Connector
@@ -66,6 +66,8 @@ from connectors.model import (
 log = logging.getLogger(__name__)
 
 LOOK_BACK = timedelta(hours=72)
+LOOK_SLACK = timedelta(minutes=30)
+"""How far our clock may be before the server's."""
 PAGE_SIZE = 200
 MAX_PAGES = 5
 
@@ -169,8 +171,11 @@ class Slack(SlackProduct, Connector):
         first = next((text for text in body.texts() if text.strip()), "")
         return self._post(key, text_message(first, body.blocks), minimal_message(first))
 
-    def find_message(self, key: str, thread: MessageRef | None = None) -> MessageRef | None:
-        """The oldest message of ours with this key, among the last 72 hours' (or the thread's).
+    def find_message(
+        self, key: str, thread: MessageRef | None = None, *, sent_at: datetime | None = None
+    ) -> MessageRef | None:
+        """The oldest message of ours with this key, since `sent_at` or among the last 72 hours' (or
+        the thread's).
 
         Errors: any failure raises; so do more than 1,000 messages without a find, because the rest
         was not looked at. Source: https://docs.slack.dev/messaging/message-metadata, 2026-11-25.
@@ -178,7 +183,7 @@ class Slack(SlackProduct, Connector):
         if not key:
             raise Rejected(PRODUCT, "a message is not looked for without a key")
         me = self._identity()
-        method, params = self._where_to_look(thread)
+        method, params = self._where_to_look(thread, sent_at)
         found: list[JsonObject] = []
         pages = self._calls.pages(method, PAGE_SIZE, include_all_metadata="true", **params)
         for number, (messages, has_more) in enumerate(pages, start=1):
@@ -288,11 +293,14 @@ class Slack(SlackProduct, Connector):
                 return message
         raise NotFound(PRODUCT, "the message is no longer in its channel")
 
-    def _where_to_look(self, thread: MessageRef | None) -> tuple[str, dict[str, str | int]]:
+    def _where_to_look(
+        self, thread: MessageRef | None, sent_at: datetime | None
+    ) -> tuple[str, dict[str, str | int]]:
         if thread is not None:
             where = {"channel": channel_of(thread), "ts": timestamp_of(thread)}
             return "conversations.replies", {**where}
-        oldest = (self.runtime.clock.now() - LOOK_BACK).timestamp()
+        since = self.runtime.clock.now() - LOOK_BACK if sent_at is None else sent_at - LOOK_SLACK
+        oldest = since.timestamp()
         return "conversations.history", {"channel": self._channel, "oldest": f"{oldest:.6f}"}
 
     def _identity(self) -> Identity:
