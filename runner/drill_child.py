@@ -52,7 +52,8 @@ class Order(Struct, frozen=True, kw_only=True):
     never. A point is named "commit", "before POST /path", "during POST /path" or "after POST
     /path"; without a pattern all but the "during" are counted. `wiring`: by which name of those
     that `main` was given the runner is wired. `arms`: allow acting first, when nobody did.
-    `linger_s`: a tick's length; `lives_s`: after how long a child gives up.
+    `linger_s`: a tick's length; `lives_s`: after how long a child gives up, which a
+    busy machine must not come to.
     """
 
     config: str
@@ -62,7 +63,7 @@ class Order(Struct, frozen=True, kw_only=True):
     wiring: str = "real"
     arms: bool = True
     linger_s: float = 2.0
-    lives_s: float = 30.0
+    lives_s: float = 180.0
 
 
 class Fate(Struct, frozen=True, kw_only=True):
