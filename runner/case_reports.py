@@ -12,12 +12,11 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from connectors.base import Chat, Tickets, action_of
+from connectors.base import Tickets, action_of
 from connectors.document import Document, Paragraph
-from connectors.errors import ConnectorError, NotFound
-from connectors.model import CaseStage, TicketRef
-from runner import report, wording
-from runner.case_stage import stage_of
+from connectors.errors import AuthFailed, ConnectorError, Rejected
+from connectors.model import TicketRef
+from runner import report
 from runner.config import Config, Mode
 from runner.context import Call, Carry, StepFailed, Suspended
 from runner.effects import Effects
@@ -25,7 +24,9 @@ from runner.evidence import case_files, state_sha256
 from runner.journal import Journal, Tx, cases, runs
 from runner.journal.records import LIVE, Case, StepResult, StepStatus
 from runner.roles import Roles
+from runner.ticket_news import TicketNews
 from runner.ticket_state import TicketState
+from runner.ticket_trouble import scope_of
 
 log = logging.getLogger(__name__)
 
@@ -49,12 +50,13 @@ class CaseReports:
         self._carry = carry
         self.trouble = trouble
         self._state = TicketState(journal, roles, effects)
-        self._gone: set[str] = set()
+        self._news = TicketNews(journal, config, roles, effects, self._state)
+        self._told: set[str] = set()
 
     def report_cases(self) -> None:
         """Tell each ticket what changed since it was last told; one comment for all of it."""
-        while self._gone:
-            self.trouble.pop(self._gone.pop(), None)
+        while self._told:
+            self.trouble.pop(self._told.pop(), None)
         with self._journal.read() as tx:
             waiting = cases.unreported(tx)
         for case in waiting:
@@ -71,21 +73,20 @@ class CaseReports:
             self.trouble[case.id] = str(fault)
             log.warning("ticket case=%s not kept up: %s", case.id, fault)
         else:
-            if case.id not in self._gone:
+            if case.id not in self._told:
                 self.trouble.pop(case.id, None)
 
     def _report_or_tell(self, case: Case) -> None:
         try:
             self._report(case)
         except (ConnectorError, StepFailed):
-            if case.ticket is None or not self._is_gone(case.ticket):
+            if case.ticket is None or not self._news.is_gone(case.ticket):
                 raise
-            self._tell_gone(case, case.ticket)
+            self._tell_once(case, self._news.tell_gone(case, case.ticket))
 
     def _report(self, case: Case) -> None:
         with self._journal.read() as tx:
             is_over = all(run.status not in LIVE for run in runs.of_case(tx, case.id))
-            document = report.case_document(tx, case, self._config.mode)
             under_way = _under_way_until(tx, case)
         if case.ticket is None:
             if is_over:
@@ -94,11 +95,59 @@ class CaseReports:
         if under_way is not None:
             # An older comment that may still arrive must not come after this one.
             raise Suspended("time", under_way)
-        ticket = case.ticket
+        left = self._keep_parts(case, case.ticket, is_over=is_over)
+        if left.refused and self._news.is_gone(case.ticket):
+            self._tell_once(case, self._news.tell_gone(case, case.ticket))
+            return
+        for part, why in left.refused.items():
+            self._news.tell_refused(case, case.ticket, part, why)
+        if left.fault is not None:
+            raise left.fault
+        if left.is_in_doubt:
+            self._news.tell_doubts(case, case.ticket)
+            raise Suspended("person")
+        self._set_reported(case)
+
+    def _tell_once(self, case: Case, text: str) -> None:
+        """Shown in this round; the channel and the journal keep it."""
+        self._told.add(case.id)
+        self.trouble[case.id] = text
+
+    def _keep_parts(self, case: Case, ticket: TicketRef, *, is_over: bool) -> _Left:
+        """Each part for itself: what the product refuses, or nobody knows, stops no other one. The
+        status comes first: a comment that is refused must not leave it saying what is past."""
+        scope = scope_of(case.id)
+        parts: dict[str, Callable[[], None]] = {
+            "status": lambda: self._state.keep_up(
+                case, ticket, scope, partial(self._say, case, ticket)
+            ),
+            "comment": lambda: self._comment(case, ticket),
+            "closed": lambda: self._news.tell_closed(case, ticket),
+        }
+        if is_over:
+            parts["evidence"] = lambda: self._attach_evidence(case, ticket)
+        left = _Left()
+        for part, keep_up in parts.items():
+            try:
+                keep_up()
+            except StepFailed as fault:
+                left.refused[part] = fault.text
+            except AuthFailed:
+                # The next part would be refused for the same reason, and for good.
+                raise
+            except Rejected as fault:
+                left.fault = left.fault or fault
+            except Suspended as suspended:
+                if suspended.wait_on != "person":
+                    raise
+                left.is_in_doubt = True
+        return left
+
+    def _comment(self, case: Case, ticket: TicketRef) -> None:
         tickets = self._roles.tickets
         key = hashlib.sha256(f"{case.id}:{case.revision}".encode()).hexdigest()[:24]
-        # The status first: a comment that is refused must not leave it saying what is past.
-        self._state.keep_up(case, ticket, _scope(case), partial(self._say, case, ticket))
+        with self._journal.read() as tx:
+            document = report.case_document(tx, case, self._config.mode)
         self._perform(
             case,
             f"comment.{case.revision}",
@@ -106,10 +155,6 @@ class CaseReports:
             lambda: tickets.comment_ticket(ticket, key, document),
             lambda: tickets.find_comment(ticket, key) or None,
         )
-        self._tell_closed(case, ticket)
-        if is_over:
-            self._attach_evidence(case, ticket)
-        self._set_reported(case)
 
     def _say(self, case: Case, ticket: TicketRef, key: str, text: str) -> None:
         """Say a sentence in the ticket, once for its key."""
@@ -131,7 +176,9 @@ class CaseReports:
         is in doubt comes first: no intent is overtaken by the next state."""
         with self._journal.read() as tx:
             state = state_sha256(tx, case)[:16]
-            sent = [_Sent(step) for step in runs.steps_of(tx, _scope(case)) if _is_attach(step)]
+            sent = [
+                _Sent(step) for step in runs.steps_of(tx, scope_of(case.id)) if _is_attach(step)
+            ]
             edition = _edition(sent, state)
             files = case_files(tx, case, edition)
             doubts = [(one, case_files(tx, case, one.edition)) for one in sent if one.is_open]
@@ -151,67 +198,6 @@ class CaseReports:
             lambda: tickets.attach_file(ticket, name, content),
             lambda: tickets.find_attachment(ticket, name) or None,
         )
-
-    # -- a ticket that is closed or gone -----------------------------------------------------------
-
-    def _tell_closed(self, case: Case, ticket: TicketRef) -> None:
-        """Say in the channel, once a case, that news went to a closed ticket; not where we closed
-        it and the case is over."""
-        if not self._roles.has("chat") or not self._roles.tickets.read_ticket(ticket).is_closed:
-            return
-        with self._journal.read() as tx:
-            is_ours = self._state.is_closed_by_us(tx, _scope(case))
-            if is_ours and stage_of(tx, case) is CaseStage.CLOSED:
-                return
-        text = (
-            f"Ticket {ticket.key} is closed, and its case {case.id} has news. Stockade tells it"
-            " there, and opens no other ticket."
-        )
-        self._post(case, ticket, "closed", text)
-
-    def _is_gone(self, ticket: TicketRef) -> bool:
-        """Only the ticket's own record says so: a refused comment may have another reason."""
-        try:
-            self._roles.tickets.read_ticket(ticket)
-        except NotFound:
-            return True
-        except ConnectorError as fault:
-            log.warning("ticket=%s cannot be read: %s", ticket.key, fault)
-        return False
-
-    def _tell_gone(self, case: Case, ticket: TicketRef) -> None:
-        """Say in the channel, once a ticket, that it tells no more; no other is opened, for people
-        may have had their reasons. Should it come back, the case's next news are told there."""
-        text = (
-            f"Ticket {ticket.key} of this case was deleted, or may no longer be seen by Stockade."
-            f" What happens to the case is told by `stockade show {case.id}`."
-        )
-        log.warning("ticket=%s of case=%s is gone or hidden", ticket.key, case.id)
-        self._gone.add(case.id)
-        self.trouble[case.id] = text
-        if self._roles.has("chat"):
-            self._post(case, ticket, "gone", text)
-        with self._journal.write() as tx:
-            tx.entry("ticket_gone", {"case": case.id}, ticket)
-            cases.set_reported(tx, case.id, case.revision)
-
-    def _post(self, case: Case, ticket: TicketRef, what: str, text: str) -> None:
-        chat = self._roles.chat
-        action = action_of(Chat.post_message)
-        key = hashlib.sha256(f"{case.id}:{what}:{ticket.id}".encode()).hexdigest()[:24]
-        body = wording.message_document(text, case.id, self._config.mode)
-        call = Call(
-            name="post_message",
-            send=lambda _elapsed_s: chat.post_message(key, body),
-            action=action,
-            look=lambda at: chat.find_message(key, sent_at=at),
-            settle_s=self._roles.settle_s("chat", action),
-            again_s=86400.0,
-        )
-        try:
-            self._effects.begin(_scope(case), f"{what}.{ticket.id}", call, self._config.mode)
-        except StepFailed as fault:
-            self.trouble[case.id] = f"{text} The channel could not be told: {fault}"
 
     # -- rows --------------------------------------------------------------------------------------
 
@@ -237,11 +223,17 @@ class CaseReports:
             again_s=86400.0,
         )
         # A ticket that was opened is kept up, whatever the mode is by then.
-        self._effects.perform(_scope(case), key, call, Mode.ACT)
+        self._effects.perform(scope_of(case.id), key, call, Mode.ACT)
 
 
-def _scope(case: Case) -> str:
-    return f"case:{case.id}"
+class _Left:
+    """What a report could not do: parts that were refused, a failed look, and whether a person
+    must say what happened."""
+
+    def __init__(self) -> None:
+        self.refused: dict[str, str] = {}
+        self.fault: Rejected | None = None
+        self.is_in_doubt = False
 
 
 def _under_way_until(tx: Tx, case: Case) -> datetime | None:
@@ -249,7 +241,7 @@ def _under_way_until(tx: Tx, case: Case) -> datetime | None:
     own = f"comment.{case.revision}"
     older = (
         step.settle_until
-        for step in runs.steps_of(tx, _scope(case))
+        for step in runs.steps_of(tx, scope_of(case.id))
         if step.key.startswith("comment.") and step.key != own and step.ended_at is None
     )
     now = tx.clock.now()

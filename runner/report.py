@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from connectors.document import Block, Bullets, Document, Heading, Paragraph, Table, shorten
+from runner import ticket_trouble
 from runner.anchors import latest
 from runner.card_text import decision_sentence
 from runner.case_graph import graph_of, origin_blocks
@@ -60,6 +61,8 @@ def case_document(tx: Tx, case: Case, mode: Mode) -> Document:
     blocks += origin_blocks(graph_of(tx, case), _values(steps, "#origin"))
     blocks += _spread_blocks(steps)
     blocks += _refused_blocks(steps)
+    if said := ticket_trouble.lines(tx, case):
+        blocks += [Heading(text="Its ticket"), Bullets(items=said)]
     blocks += _unchecked_blocks(steps)
     blocks += _timeline_blocks(case, asked, ledger.of_case(tx, case.id), steps)
     blocks.append(Paragraph(text=f"Revision {case.revision}. Journal anchor {latest(tx)}."))

@@ -318,15 +318,6 @@ def test_ticket_when_the_chat_loses_the_word_of_it_then_it_stands_once(world: Wo
     assert told_gone(world) == 1
 
 
-def test_ticket_when_only_the_comment_is_refused_then_not_called_gone(world: World) -> None:
-    isolated(world)
-    world.jira.misbehave(method="POST", path="*/comment", status=404, body="{}", times=None)
-    world.falcon.set_device(HOST, status="normal")
-    ticks = world.ticks(3, every_s=900)
-    assert told_gone(world) == 0
-    assert any("404" in error for error in ticks[-1].errors)
-
-
 def test_ticket_when_the_answer_to_create_is_lost_then_adopted(world: World) -> None:
     world.jira.misbehave(method="POST", path="*/issue", lose_answer=True)
     isolated(world)

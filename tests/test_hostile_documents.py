@@ -20,10 +20,10 @@ from runner.evidence_pack import write_pack
 from runner.hypertext import page_of
 from runner.journal.records import ApprovalState
 from runner.markdown import markdown_of
+from runner.needs import needs_of
 from runner.period import read_period
 from runner.period_text import period_document
 from runner.report import case_document
-from runner.service import needs_of
 from tests.hostile import HOSTILE_NAMES, PAYLOADS, URL, steering
 from tests.test_evidence_pack import Tags
 from tests.test_written_documents import KNOWN, unspanned

@@ -17,9 +17,9 @@ from runner.config import Mode
 from runner.effects import plain
 from runner.journal import retention
 from runner.masking import MASK
+from runner.needs import needs_of
 from runner.period import Period, read_period
 from runner.period_text import period_document
-from runner.service import needs_of
 from runner.suppression_text import text_of_entries
 from runner.terminal import text_of
 from tests.command_line import QUICK, command_line
