@@ -32,6 +32,8 @@ from runner.journal.records import (
 from runner.votes import CLOCK_SLACK, Outcome, in_time
 
 PLAN_VERSION = 1
+QUICK = timedelta(seconds=5)
+"""Nobody reads a card in less."""
 
 
 def plan_sha256(question: Question, devices: Sequence[Device], run: Run, key: str) -> str:
@@ -284,6 +286,18 @@ def decision_of(approval: Approval) -> Decision:
         case _:
             why = approval.why or "the question became void"
             return Decision(approval_id=approval.id, void=dict.fromkeys(ids, why))
+
+
+def quick_yes(approval: Approval) -> str | None:
+    """What is said of a yes that came faster than anybody reads; None for any other."""
+    if approval.state is not ApprovalState.APPROVED or not approval.items:
+        return None
+    if approval.opened_at is None or approval.decided_at is None:
+        return None
+    if approval.decided_at - approval.opened_at >= QUICK:
+        return None
+    by = ", ".join(approval.decided_by)
+    return f"Approved by {by} less than 5 seconds after the card was posted: was it read?"
 
 
 def still_valid(approval: Approval, now: datetime) -> bool:

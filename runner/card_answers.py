@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from connectors.model import Account, Answer, CardReading, Clock
 from runner import card_text
-from runner.approvals import affected_users, settle
+from runner.approvals import affected_users, quick_yes, settle
 from runner.card_calls import CardCalls
 from runner.card_replies import CardReplies
 from runner.config import Config
@@ -27,8 +27,6 @@ from runner.journal.records import Approval, ApprovalState, Vote
 from runner.user_groups import UserGroups
 from runner.votes import APP, LOGIN, Electorate, Typed, decisive, tally, votes_of
 
-QUICK = timedelta(seconds=5)
-"""Nobody reads a card in less."""
 UNREAD_SAID = "What is typed here is not read just now; react on the card instead"
 
 
@@ -229,14 +227,9 @@ class CardAnswers:
 
 
 def _note_quick(tx: Tx, settled: Approval) -> None:
-    if settled.state is not ApprovalState.APPROVED or not settled.items:
+    text = quick_yes(settled)
+    if text is None:
         return
-    if settled.opened_at is None or settled.decided_at is None:
-        return
-    if settled.decided_at - settled.opened_at >= QUICK:
-        return
-    by = ", ".join(settled.decided_by)
-    text = f"Approved by {by} less than 5 seconds after the card was posted: was it read?"
     approvals.add_note(tx, settled.id, text)
     refs = {"case": settled.case_id, "approval": settled.id}
     tx.entry("question_approved_quickly", refs, {"by": settled.decided_by})

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from connectors.model import Choice, Device
 from runner.context import Question
 from runner.journal.records import Approval, AskedChoice, ChoiceRole
+from runner.masking import mask_secrets
 
 NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "keycap_ten")
 YES = Choice(name="approve", emoji="white_check_mark", label="approve")
@@ -81,6 +82,22 @@ def number_of(asked: AskedChoice) -> str | None:
     """Its number on the card, as people type it."""
     emoji = asked.choice.emoji
     return str(NUMBERS.index(emoji) + 1) if emoji in NUMBERS else None
+
+
+def said_by(approval: Approval, emoji: str) -> str:
+    """What an answer said, in words; emoji are a chat's own."""
+    asked = next((one for one in approval.choices if one.choice.emoji == emoji), None)
+    names = {item.device.device_id: item.device.hostname for item in approval.items}
+    if asked is None:
+        return "answered with something else"
+    host = names.get(asked.device_id or "", "")
+    return {
+        ChoiceRole.APPROVE: "approved",
+        ChoiceRole.DENY: "denied",
+        ChoiceRole.VETO: f"vetoed {host}",
+        ChoiceRole.PICK: f"picked {host}",
+        ChoiceRole.ANSWER: f"answered «{mask_secrets(asked.choice.label)}»",
+    }[asked.role]
 
 
 def is_pick(approval: Approval) -> bool:

@@ -16,8 +16,10 @@ import msgspec
 from connectors.document import Block, Bullets, Document, Heading, Paragraph, Table, shorten
 from runner import ticket_trouble
 from runner.anchors import latest
+from runner.approvals import quick_yes
 from runner.card_text import decision_sentence
 from runner.case_graph import graph_of, origin_blocks
+from runner.choices import said_by
 from runner.config import Mode
 from runner.guards import GuardAnswer, Ruling, denials, strictest
 from runner.journal import Tx, approvals, cases, ledger, runs
@@ -31,10 +33,12 @@ from runner.journal.records import (
     RunStatus,
     StepResult,
     StepStatus,
+    Vote,
 )
 from runner.masking import mask_secrets
 from runner.wording import (
     assessment_blocks,
+    call_words,
     clock_text,
     cmdline_block,
     facts_table,
@@ -42,6 +46,8 @@ from runner.wording import (
     ledger_words,
     marked,
 )
+
+ERROR_WORDS = {StepStatus.FAILED: "failed", StepStatus.UNKNOWN: "nobody knows whether it happened"}
 
 
 def case_document(tx: Tx, case: Case, mode: Mode) -> Document:
@@ -110,18 +116,22 @@ def _containment_blocks(
     blocks.append(Bullets(items=tuple(items) or ("no device is isolated through this case",)))
     for approval in asked:
         blocks.append(Paragraph(text=f"Question {approval.code}: {decision_sentence(approval)}"))
-        votes = tuple(
-            f"{vote.person or 'not an approver'} (account {vote.account}) :{vote.choice}: "
-            f"first seen {clock_text(vote.seen_at)}, "
-            + ("counted" if vote.counted else f"not counted: {vote.why_not}")
-            for vote in approval.votes
-        )
+        votes = [_vote_line(approval, vote) for vote in approval.votes]
+        if (quick := quick_yes(approval)) is not None:
+            votes.append(quick)
         if said := (*votes, *approval.late_noes):
             blocks.append(Bullets(items=said))
     if rows:
         names = " or ".join(sorted({row.device.hostname for row in rows}))
         blocks.append(Paragraph(text=f"To undo: stockade release {names} --reason …"))
     return blocks
+
+
+def _vote_line(approval: Approval, vote: Vote) -> str:
+    who = f"{vote.person or 'not an approver'} (account {vote.account})"
+    counted = "counted" if vote.counted else f"not counted: {vote.why_not}"
+    said = said_by(approval, vote.choice)
+    return f"{who} {said}: first seen {clock_text(vote.seen_at)}, {counted}"
 
 
 def _unasked(steps: Sequence[tuple[Run, list[StepResult]]]) -> list[str]:
@@ -213,7 +223,7 @@ def _unchecked_blocks(steps: Sequence[tuple[Run, list[StepResult]]]) -> list[Blo
     hunts = [*_values(steps, "#assess"), *_values(steps, "#origin"), *_values(steps, "#result")]
     gaps = dict.fromkeys(str(gap) for hunt in hunts for gap in hunt.get("not_searched", []))
     failed = [
-        f"{step.key}: {step.error.text}"
+        f"{call_words(step.key)}: {ERROR_WORDS.get(step.status, 'not done yet')}: {step.error.text}"
         for _, found in steps
         for step in found
         if step.error and step.status is not StepStatus.DENIED

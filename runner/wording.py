@@ -3,6 +3,7 @@ everywhere."""
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 
 from connectors.base import Effect
@@ -53,6 +54,38 @@ def heard_of(row: LedgerRow) -> str | None:
         return None
     is_shown = row.state is LedgerState.CONFIRMED or is_contradicted(row)
     return mask_secrets(row.talk.text) if is_shown else None
+
+
+STEP_WORDS = {
+    "ticket": "opening the ticket",
+    "comment": "a comment on the ticket",
+    "message": "a message in chat",
+    "assess": "judging the line",
+    "event": "reading the event itself",
+    "device": "finding the machine at the EDR",
+    "target": "finding the machine at the EDR",
+    "places": "finding the machine at the EDR",
+    "devices": "finding the machines at the EDR",
+    "start": "a search in the SIEM",
+    "status": "a search in the SIEM",
+    "rows": "a search in the SIEM",
+    "search": "a search in the SIEM",
+    "trace": "tracing where it came from",
+    "origin": "tracing where it came from",
+    "rule": "asking the guards",
+    "ask": "asking people",
+    "do": "the request to the EDR",
+    "verify": "reading whether the EDR did it",
+}
+"""What a call of a step was for, by how its key ends."""
+
+
+def call_words(step_key: str) -> str:
+    """What a call of a playbook's step was for, with the step's own name."""
+    path, _, call = step_key.partition("#")
+    kind = re.match(r"[a-z]*", call)
+    purpose = STEP_WORDS.get(kind[0] if kind else "", "a call")
+    return f"{purpose} (step {re.split(r'[./]', path)[-1]})"
 
 
 def clock_text(at: datetime | None) -> str:

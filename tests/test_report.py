@@ -68,7 +68,7 @@ def test_case_when_it_is_done_then_who_when_what_and_how_to_undo(world: World) -
     assert "isolated, confirmed by the EDR's record since 2026-11-25" in line
     assert ", verified 2026-11-25" in line
     assert f"APPROVED by responder-a at 2026-11-25 12:02:00 UTC: ISOLATE {HOST}" in shown(world)
-    assert "responder-a (account U0RESPONDA) :white_check_mark: first seen" in shown(world)
+    assert "responder-a (account U0RESPONDA) approved: first seen" in shown(world)
     assert f"To undo: stockade release {HOST} --reason" in shown(world)
 
 
@@ -105,6 +105,25 @@ def test_timeline_when_things_share_an_instant_then_they_stand_as_they_happened(
     assert what[-1].startswith("run succeeded")
 
 
+QUICK = "Approved by responder-a less than 5 seconds after the card was posted: was it read?"
+
+
+def test_case_when_the_yes_came_faster_than_anybody_reads_then_it_says_so(tmp_path: Path) -> None:
+    with running_world(tmp_path) as world:
+        world.arm()
+        world.hit()
+        world.before.append(("*reactions.add*", lambda: world.yes(world.question())))
+        world.tick()
+        assert QUICK in section(world, "Containment")
+
+
+def test_case_when_the_yes_took_its_time_then_nothing_is_said_of_that(world: World) -> None:
+    world.yes(world.question())
+    world.ticks(1, 30)
+    assert world.contains() == [HOST]
+    assert QUICK not in section(world, "Containment")
+
+
 def test_not_checked_when_all_went_well_then_what_no_hunt_sees_is_said_all_the_same(
     world: World,
 ) -> None:
@@ -120,7 +139,10 @@ def test_not_checked_when_the_ticket_failed_then_it_is_said(tmp_path: Path) -> N
         world.jira.misbehave(method="POST", path="*/issue", status=400, body="{}", times=None)
         world.hit()
         world.tick()
-        assert any("ticket" in line and "400" in line for line in section(world, "Not checked"))
+        (line,) = [one for one in section(world, "Not checked") if "400" in one]
+        assert line.startswith("opening the ticket (step ")
+        assert "): failed: Jira: HTTP 400" in line
+        assert "#" not in line
 
 
 def test_case_when_practised_then_its_first_line_says_so_whatever_the_mode_is_by_now(
