@@ -23,6 +23,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import requests
 from msgspec import Struct
 from requests.adapters import HTTPAdapter
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.exceptions import HTTPError as Urllib3Error
 from urllib3.exceptions import SSLError as Urllib3SSLError
@@ -154,6 +155,11 @@ def _address(url: str) -> str:
     formed = requests.PreparedRequest()
     formed.prepare_url(url, None)
     return formed.url or url
+
+
+def tls_context(settings: HttpSettings) -> ssl.SSLContext:
+    """For what is no HTTP call: the same trust as ours, a fingerprint aside."""
+    return ssl.create_default_context(cafile=settings.ca_file or DEFAULT_CA_BUNDLE_PATH)
 
 
 def path_of(*parts: str) -> str:

@@ -269,7 +269,8 @@ class Choice(Struct, frozen=True, kw_only=True):
 
 class Card(Struct, frozen=True, kw_only=True):
     """The message that asks. `fallback` is what a phone shows; `key` finds the message again after
-    a lost answer; `mentions` are account ids to be called. A locked card takes no more answers."""
+    a lost answer; `mentions` are account ids to be called. A locked card takes no more answers.
+    `binding`: with buttons, what each of them carries beside the key and its choice; None: none."""
 
     key: str
     fallback: str
@@ -277,6 +278,7 @@ class Card(Struct, frozen=True, kw_only=True):
     choices: tuple[Choice, ...]
     mentions: tuple[str, ...] = ()
     locked: bool = False
+    binding: str | None = None
 
 
 class MessageRef(Struct, frozen=True, kw_only=True):
@@ -295,6 +297,23 @@ class Answer(Struct, frozen=True, kw_only=True):
     choice: str
     is_typed: bool = False
     fault: str | None = None
+
+
+class Press(Struct, frozen=True, kw_only=True):
+    """One press of a button, as the product told it. `card`, `binding` and `choice` are what the
+    button carried: the card's key, what it was bound to, a choice's emoji. `pressed_at` and
+    `envelope` are the product's own numbers. `refusal`: why the client does not take it."""
+
+    account: str
+    team: str
+    channel: str
+    message_id: str
+    card: str
+    binding: str
+    choice: str
+    pressed_at: str
+    envelope: str
+    refusal: str | None = None
 
 
 class CardReading(Struct, frozen=True, kw_only=True):

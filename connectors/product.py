@@ -18,6 +18,8 @@ class Product:
     """Names of the credentials that a configuration must give."""
     OR_CREDENTIALS: ClassVar[tuple[str, ...]] = ()
     """Names of those that it may give in place of them, all together; never both."""
+    MAY_CREDENTIALS: ClassVar[tuple[str, ...]] = ()
+    """Names of those that it may give beside them, for what is not always wanted."""
     OR_OPTIONS: ClassVar[dict[str, str]] = {}
     """Options that go with those, and only with those; empty when no option depends on them."""
     USUAL_URL: ClassVar[str] = ""

@@ -24,6 +24,7 @@ from runner.electing import (
 )
 from runner.journal import Journal, Tx, approvals
 from runner.journal.records import Approval, ApprovalState, Vote
+from runner.pressing import came_meanwhile, with_presses
 from runner.user_groups import UserGroups
 from runner.votes import APP, LOGIN, Electorate, Typed, decisive, tally, votes_of
 
@@ -99,7 +100,10 @@ class CardAnswers:
         readings: Mapping[bool, CardReading],
         typed: Mapping[bool, Typed],
     ) -> tuple[Vote, ...]:
-        shown = {is_second: one.answers for is_second, one in readings.items()}
+        shown = {
+            is_second: with_presses(approval, one.answers, is_second=is_second)
+            for is_second, one in readings.items()
+        }
         given = {where: (*shown[where], *typed[where].answers) for where in shown}
         electorate = self.electorate(approval, given)
         now = self._clock.now()
@@ -127,6 +131,8 @@ class CardAnswers:
         outcome = tally(voted, decisive(voted, votes, typed))
         if outcome is not None and (may_agree or outcome.state is not ApprovalState.APPROVED):
             with self._journal.write() as tx:
+                if came_meanwhile(tx, approval):
+                    return None
                 settled = settle(tx, voted, outcome)
                 _note_quick(tx, settled)
             return settled.state

@@ -8,6 +8,7 @@ from functools import partial
 
 import msgspec
 
+from connectors.listening import OffersButtons
 from connectors.model import Card, MessageRef
 from runner import card_second, card_text
 from runner.approvals import make_void
@@ -18,6 +19,7 @@ from runner.config import Config
 from runner.context import StepFailed
 from runner.journal import Journal, Tx, approvals, cases, runs
 from runner.journal.records import Approval, ApprovalState, StepStatus
+from runner.pressing import binding_of
 from runner.typed_answers import how_to_type
 
 UNPOSTED = (None, StepStatus.FAILED, StepStatus.SKIPPED)
@@ -120,6 +122,8 @@ class CardPosting:
             notice = self._notice(tx, place, current)
             said = tuple(one for one in (who, typed) if one is not None)
             card = card_text.card(tx, current, self._answers.called(place), said, notice)
+            if isinstance(place.chat, OffersButtons) and place.chat.offers_buttons():
+                card = msgspec.structs.replace(card, binding=binding_of(current))
             approvals.save(tx, place.with_card(current, card, self._places[0].name))
         return card
 

@@ -77,7 +77,7 @@ class Cards:
         the look ends, because a chat that is down must not hold up a cut.
         """
         with self._journal.read() as tx:
-            waiting = [one for one in approvals.unclosed(tx) if heard in (None, _message_id(one))]
+            waiting = [one for one in approvals.unclosed(tx) if heard in (None, *_ids(one))]
             self._is_paused = is_paused(tx) is not None
         looked_at = {one.code for one in waiting}
         kept = {} if heard is None else self.trouble
@@ -308,5 +308,5 @@ class Cards:
         self.last_look.tell_late(approval, place)
 
 
-def _message_id(approval: Approval) -> str | None:
-    return None if approval.message is None else approval.message.id
+def _ids(approval: Approval) -> list[str]:
+    return [message.id for message in approvals.messages_of(approval)]

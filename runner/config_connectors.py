@@ -219,7 +219,7 @@ class ConnectorRules:
         self, name: str, shape: shapes.ConnectorShape, cls: type[Product], options: object
     ) -> dict[str, Secret]:
         where = ("connectors", name, "credentials")
-        known = (*cls.CREDENTIALS, *cls.OR_CREDENTIALS)
+        known = (*cls.CREDENTIALS, *cls.OR_CREDENTIALS, *cls.MAY_CREDENTIALS)
         given = self._reading.keys(where)
         for wanted in self._wanted(name, given, cls, options):
             # A credential that is there but faulty has been reported already.

@@ -1,22 +1,27 @@
 """Who hears answers in chat while `serve` runs: one thread beside the ticks, and what it has heard.
 
-It decides nothing and reads no answer: what is heard only hastens a look. While nobody listens, or
-the thread is away, the cards are read every few seconds as ever.
+It decides nothing: what is heard hastens a look, and a button that was pressed is written down
+(`runner/pressing.py`). While nobody listens, the cards are read every few seconds as ever.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import partial
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING
 
 from connectors.errors import ConnectorError, Unavailable
-from connectors.model import Clock
+from connectors.model import Clock, Press
+from runner.config import FALLBACK, Config
+from runner.journal import Fenced, Journal, JournalError
 from runner.roles import Roles
 
 if TYPE_CHECKING:
+    from connectors.listening import Ear
     from runner.context import Carry
+    from runner.pressing import Pressing
 
 log = logging.getLogger(__name__)
 
@@ -34,28 +39,50 @@ FAREWELL_S = 1.0
 class Hearing:
     """Started by `serve` alone. `start` and `stop` may be repeated."""
 
-    def __init__(self, roles: Roles, clock: Clock, carry: Carry) -> None:
+    def __init__(
+        self, journal: Journal, config: Config, roles: Roles, clock: Clock, carry: Carry
+    ) -> None:
+        self._journal = journal
+        self._config = config
         self._roles = roles
         self._clock = clock
         self._carry = carry
-        self._listener: _Listener | None = None
+        self._listeners: list[_Listener] = []
         self._heard = Heard()
 
     def start(self) -> None:
         """Listen from now on, where chat can be listened to. Repeat: harmless."""
-        if self._listener is None and self._roles.has("chat"):
-            self._listener = _Listener(self._roles, self._clock, self._carry, self._heard)
-            self._listener.start()
+        if self._listeners:
+            return
+        # Imported here: cron listens to nothing.
+        from runner.pressing import Pressing
+
+        pressing = Pressing(self._journal, self._config)
+        for role in ("chat", FALLBACK):
+            if self._roles.has(role):
+                listening = partial(self._listen, role)
+                listener = _Listener(listening, self._clock, self._carry, self._heard, pressing)
+                self._listeners.append(listener)
+                listener.start()
+
+    def _listen(self, role: str, ear: Ear) -> None:
+        from connectors.listening import Listens
+
+        chat = self._roles.connector(role)
+        if isinstance(chat, Listens):
+            chat.listen(ear)
 
     def stop(self) -> None:
         """End it within about a second. Repeat: harmless."""
-        if self._listener is not None:
-            self._listener.stop()
-            self._listener = None
+        for listener in self._listeners:
+            listener.end()
+        for listener in self._listeners:
+            listener.join()
+        self._listeners = []
 
     def nap(self, seconds: float) -> None:
         """Sleep, until something is heard at the latest."""
-        if self._listener is None or not self._listener.is_alive():
+        if not any(listener.is_alive() for listener in self._listeners):
             self._clock.sleep(seconds)
             return
         until = self._clock.monotonic() + seconds
@@ -64,8 +91,8 @@ class Hearing:
             self._clock.sleep(min(left_s, SLICE_S))
 
     def is_listening(self) -> bool:
-        """Does the connection stand?"""
-        return self._listener is not None and self._listener.is_listening()
+        """Does a connection stand?"""
+        return any(listener.is_listening() for listener in self._listeners)
 
     def is_any(self) -> bool:
         return self._heard.is_any()
@@ -101,11 +128,19 @@ class Heard:
 class _Listener:
     """One thread's life, and the ear that the connector talks to."""
 
-    def __init__(self, roles: Roles, clock: Clock, carry: Carry, heard: Heard) -> None:
-        self._roles = roles
+    def __init__(
+        self,
+        listen: Callable[[Ear], None],
+        clock: Clock,
+        carry: Carry,
+        heard: Heard,
+        pressing: Pressing,
+    ) -> None:
+        self._connect = listen
         self._clock = clock
         self._carry = carry
         self._heard = heard
+        self._pressing = pressing
         self._stopping = Event()
         self._thread = Thread(target=self._run, name="listening", daemon=True)
         self._since: float | None = None
@@ -115,8 +150,10 @@ class _Listener:
     def start(self) -> None:
         self._thread.start()
 
-    def stop(self) -> None:
+    def end(self) -> None:
         self._stopping.set()
+
+    def join(self) -> None:
         self._thread.join(FAREWELL_S)
 
     def is_alive(self) -> bool:
@@ -143,6 +180,14 @@ class _Listener:
     def stirs(self, message_id: str) -> None:
         self._heard.note(message_id)
 
+    def presses(self, press: Press) -> str | None:
+        try:
+            told = self._pressing.note(press)
+        except (Fenced, JournalError) as fault:
+            raise Unavailable("the journal", str(fault)) from None
+        self._heard.note(press.message_id)
+        return told
+
     # -- the thread --------------------------------------------------------------------------------
 
     def _run(self) -> None:
@@ -161,16 +206,11 @@ class _Listener:
 
     def _listen(self) -> ConnectorError | None:
         """None when there is nothing to listen to, or it is over."""
-        # Imported here: cron listens to nothing.
-        from connectors.listening import Listens
-
         faults: list[ConnectorError] = []
 
         def work() -> None:
             try:
-                chat = self._roles.chat
-                if isinstance(chat, Listens):
-                    chat.listen(self)
+                self._connect(self)
             except ConnectorError as fault:
                 faults.append(fault)
 

@@ -20,6 +20,7 @@ from runner.card_calls import CardCalls
 from runner.config import Mode
 from runner.journal import Journal, approvals, cases, ledger
 from runner.journal.records import STANDING, Approval, ApprovalState, LedgerRow, LedgerState
+from runner.pressing import with_presses
 from runner.votes import noes_of, objectors, votes_of
 
 log = logging.getLogger(__name__)
@@ -102,7 +103,8 @@ class LastLook:
         if message is None:
             return ()
         try:
-            return tuple(place.chat.read_card(message).answers)
+            answers = place.chat.read_card(message).answers
+            return with_presses(approval, answers, is_second=place.is_second)
         except NotFound:
             # There is nothing any more that anybody could answer.
             return ()

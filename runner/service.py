@@ -74,7 +74,7 @@ class Service:
         self._cards_read_at: float | None = None
         self._cards_every_s = CARDS_EVERY_S
         self._heard_at: float | None = None
-        self.hearing = Hearing(self.roles, self.clock, _carry)
+        self.hearing = Hearing(journal, config, self.roles, self.clock, _carry)
         self._faults: list[str] = []
         self._reading_cards, self._proving = Lock(), Lock()
         self._may_take: Callable[[], bool] = lambda: True

@@ -60,6 +60,7 @@ ROOMS: tuple[tuple[int, str], ...] = (
     (5, "runner/protected.py"),
     (5, "runner/roles.py"),
     (6, "runner/hearing.py"),
+    (6, "runner/pressing.py"),
     (6, "runner/alerts.py"),
     (6, "runner/votes.py"),
     (6, "runner/reply_proof.py"),
@@ -217,6 +218,7 @@ ONLY_PLACES: dict[str, tuple[str, ...]] = {
     # The drill's transport is the real one, with a point before and after each request.
     "requests": ("connectors/http.py", "runner/drill_child.py"),
     "tenacity": ("connectors/http.py",),
+    "slack_sdk": ("connectors/chat/slack_socket.py",),
     "sqlite3": ("runner/journal/*",),
     "drawsvg": ("runner/wmic/picture.py",),
     "jinja2": ("runner/template.py", "runner/expression.py"),

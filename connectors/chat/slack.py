@@ -35,6 +35,8 @@ from connectors.chat.slack_ids import (
     check_choices,
     timestamp_of,
 )
+from connectors.chat.slack_listen import SlackListening
+from connectors.chat.slack_press import Home
 from connectors.chat.slack_product import SlackProduct
 from connectors.chat.slack_replies import (
     EVENT_TYPE,
@@ -51,6 +53,7 @@ from connectors.chat.slack_replies import (
 from connectors.chat.slack_thread import read_thread
 from connectors.document import Document, Paragraph
 from connectors.errors import ConnectorError, NotFound, Rejected, Unavailable
+from connectors.listening import Ear
 from connectors.model import (
     Account,
     Card,
@@ -90,6 +93,10 @@ class Slack(SlackProduct, Connector):
         self._channel = self.options.channel
         self._team = self.options.team
         self._known: Identity | None = None
+        self._listening: SlackListening | None = None
+        if "app_token" in self.credentials:
+            token = self.credentials["app_token"]
+            self._listening = SlackListening(self.settings, token, self.runtime, self._calls)
 
     # -- cards -------------------------------------------------------------------------------------
 
@@ -155,6 +162,18 @@ class Slack(SlackProduct, Connector):
             except Rejected as fault:
                 if fault.code != "already_reacted":
                     raise
+
+    # -- buttons -----------------------------------------------------------------------------------
+
+    def listen(self, ear: Ear) -> None:
+        """Hear the buttons; without an app token there is nothing to listen to."""
+        if self._listening is not None:
+            me = self._identity()
+            home = Home(user=me.user, team=me.team, channel=self._channel)
+            self._listening.listen(home, ear)
+
+    def offers_buttons(self) -> bool:
+        return self._listening is not None and self._listening.is_connected
 
     # -- messages ----------------------------------------------------------------------------------
 
@@ -242,6 +261,7 @@ class Slack(SlackProduct, Connector):
             CheckResult(what="Slack takes the token", ok=True),
             *check_scopes(headers.get("x-oauth-scopes")),
             self._check_channel(),
+            *([] if self._listening is None else [self._listening.check()]),
         ]
 
     def _check_channel(self) -> CheckResult:

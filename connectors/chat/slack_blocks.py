@@ -1,8 +1,8 @@
 """What a Slack message shows: the one serializer of its markup.
 
-Blocks are made of `rich_text` alone, whose text elements Slack parses for nothing; `mrkdwn` objects
-are not used at all. Only `text` (what a phone shows) is markup, made by `slack_text.plain_text`. It
-sends nothing.
+Blocks are made of `rich_text`, whose text elements Slack parses for nothing, and of buttons with
+plain text; `mrkdwn` objects are not used at all. Only `text` (what a phone shows) is markup, made
+by `slack_text.plain_text`. It sends nothing.
 """
 
 from __future__ import annotations
@@ -25,11 +25,20 @@ MAX_ITEMS = 30
 BLOCKS_LIMIT = 9_000
 """Of all blocks as JSON, escaped. Slack documents no sum; `msg_blocks_too_long` was seen with
 11,341 characters of text (slackapi/bolt-js#2867, read 2026-11-25)."""
+ACTION = "stockade."
+"""What a button's `action_id` begins with."""
+SEPARATOR = "|"
+"""Between the parts of a button's value."""
+BUTTON_LIMIT = 75
+MAX_BUTTONS = 25
+"""Source of both: https://docs.slack.dev/reference/block-kit/block-elements/button-element and
+…/blocks/actions-block, 2026-11-25."""
 MAX_BLOCKS = 45
 """Slack takes 50."""
 
 LEFT_OUT = "Some parts are left out here: the ticket holds them."
 ANSWER = "Answer with a reaction:"
+OR_PRESS = "Or press a button. One that shows a warning was not heard: react instead."
 MINIMAL_NOTE = "Slack refused the full card. Details are in the ticket."
 
 
@@ -124,6 +133,30 @@ def _legend(choices: Sequence[Choice]) -> list[JsonObject]:
     return [_rich(_section(*elements))]
 
 
+def _buttons(card: Card) -> list[JsonObject]:
+    """A button for each choice, and how to do without."""
+    if card.binding is None or card.locked or not card.choices:
+        return []
+    made = [_button(card, choice) for choice in card.choices[:MAX_BUTTONS]]
+    return [_rich(_section(_text(OR_PRESS))), {"type": "actions", "elements": made}]
+
+
+def _button(card: Card, choice: Choice) -> JsonObject:
+    button: JsonObject = {
+        "type": "button",
+        "action_id": f"{ACTION}{choice.emoji}",
+        # Without `emoji`, Slack would draw what stands between colons.
+        "text": {
+            "type": "plain_text",
+            "text": fit(prose(choice.label), BUTTON_LIMIT),
+            "emoji": False,
+        },
+        "value": SEPARATOR.join((card.key, str(card.binding), choice.emoji)),
+    }
+    style = {"white_check_mark": "primary", "x": "danger"}.get(choice.emoji)
+    return {**button, "style": style} if style else button
+
+
 def _blocks_size(blocks: Iterable[JsonObject]) -> int:
     return size(json.dumps(list(blocks), ensure_ascii=False))
 
@@ -151,7 +184,7 @@ def _within_limits(
 
 def card_message(card: Card) -> Message:
     """A card in full. A locked one offers no answers."""
-    legend = [] if card.locked else _legend(card.choices)
+    legend = [] if card.locked else [*_legend(card.choices), *_buttons(card)]
     return Message(
         text=plain_text(card.fallback, card.mentions),
         blocks=_within_limits(_calls(card.mentions), card.body.blocks, legend),

@@ -31,6 +31,7 @@ class SlackProduct(Product):
     TYPE: ClassVar[str] = "slack"
     ROLE: ClassVar[str] = "chat"
     CREDENTIALS: ClassVar[tuple[str, ...]] = ("token",)
+    MAY_CREDENTIALS: ClassVar[tuple[str, ...]] = ("app_token",)
     USUAL_URL: ClassVar[str] = "https://slack.com"
 
     class Options(Struct, frozen=True, forbid_unknown_fields=True):

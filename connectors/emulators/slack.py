@@ -2,7 +2,7 @@
 
 Judged by slack_sdk. Refusals are HTTP 200 with `ok` false, as Slack's are. The human side (`react`,
 `say`, …) plays the people, in process or over `/_human/<name>` with its own token. Not served:
-Socket Mode, interactive buttons, files.
+files.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class Slack(Workspace):
     """One workspace with our app in it. Tunable: `scopes`."""
 
     PRODUCT: ClassVar[str] = "slack"
-    CREDENTIALS: ClassVar[dict[str, str]] = {"token": "xoxb-"}
-    TUNABLE: ClassVar[frozenset[str]] = frozenset({"scopes"})
+    CREDENTIALS: ClassVar[dict[str, str]] = {"token": "xoxb-", "app_token": "xapp-"}
+    TUNABLE: ClassVar[frozenset[str]] = frozenset({"scopes", "app_scopes"})
 
     # -- serving -----------------------------------------------------------------------------------
 
@@ -46,29 +46,31 @@ class Slack(Workspace):
         method = call.path.strip("/").removeprefix("api/")
         try:
             arguments = _arguments(call)
-            self._check_token(call, arguments)
+            self._check_token(call, arguments, method)
             if (needed := missing_scope(method, self.scopes)) is not None:
-                refusal = {"needed": needed, "provided": self.scopes}
-                body = {"ok": False, "error": "missing_scope", **refusal}
-                return json_answer(body, headers=self._headers())
+                raise SlackError("missing_scope", needed=needed, provided=self.scopes)
             handler = _METHODS.get(method)
             if handler is None:
                 raise SlackError("unknown_method")
             reply = handler(self, arguments)
         except SlackError as error:
-            return json_answer({"ok": False, "error": str(error)}, headers=self._headers())
+            refusal = {"ok": False, "error": str(error), **error.more}
+            return json_answer(refusal, headers=self._headers())
         changed = method in _WRITES
         return json_answer({"ok": True, **reply}, headers=self._headers(), changed=changed)
 
     def _headers(self) -> dict[str, str]:
         return {"X-Oauth-Scopes": self.scopes, "X-Slack-Req-Id": "emulated"}
 
-    def _check_token(self, call: Call, arguments: Arguments) -> None:
+    def _check_token(self, call: Call, arguments: Arguments, method: str) -> None:
         token = call.header("authorization").removeprefix("Bearer ") or arguments.get("token")
         if not token:
             raise SlackError("not_authed")
-        if token != self.credentials["token"]:
+        is_app = token == self.credentials["app_token"]
+        if not is_app and token != self.credentials["token"]:
             raise SlackError("invalid_auth")
+        if is_app != (method == OPEN):
+            raise SlackError("not_allowed_token_type")
 
     def _channel(self, arguments: Arguments) -> dict[str, JsonObject]:
         name = str(arguments.get("channel", ""))
@@ -168,6 +170,20 @@ class Slack(Workspace):
             }
         }
 
+    def _ephemeral(self, arguments: Arguments) -> JsonObject:
+        self._channel(arguments)
+        user = str(arguments.get("user", ""))
+        if user not in self.people:
+            raise SlackError("user_not_in_channel")
+        self.whispers.append((user, str(arguments.get("text", ""))))
+        return {"message_ts": f"{int(self.clock.now().timestamp())}.000000"}
+
+    def _open_socket(self, arguments: Arguments) -> JsonObject:
+        if "connections:write" not in self.app_scopes.split(","):
+            needs = {"needed": "connections:write", "provided": self.app_scopes}
+            raise SlackError("missing_scope", **needs)
+        return {"url": self.socket_mode.open()}
+
     def _react(self, arguments: Arguments) -> JsonObject:
         message = self._message(arguments, "timestamp")
         if not add_reaction(message, str(arguments.get("name", "")), BOT_USER):
@@ -226,8 +242,11 @@ def _arguments(call: Call) -> Arguments:
     return found
 
 
+OPEN = "apps.connections.open"
 _METHODS: dict[str, Callable[[Slack, Arguments], JsonObject]] = {
+    OPEN: Slack._open_socket,
     "auth.test": Slack._auth_test,
+    "chat.postEphemeral": Slack._ephemeral,
     "chat.postMessage": Slack._post,
     "chat.update": Slack._update,
     "conversations.history": Slack._history,

@@ -13,7 +13,11 @@ Arguments = JsonObject
 
 
 class SlackError(Exception):
-    """Slack says no; the text is its error code."""
+    """Slack says no; the text is its error code, and `more` what else it says."""
+
+    def __init__(self, code: str, **more: str) -> None:
+        super().__init__(code)
+        self.more = more
 
 
 def content(arguments: Arguments) -> tuple[str, list[JsonObject] | None]:
@@ -77,6 +81,18 @@ def take_reaction(message: JsonObject, name: str, user: str) -> bool:
                 del message["reactions"]
             return True
     return False
+
+
+def buttons_of(message: JsonObject) -> list[JsonObject]:
+    """The buttons that a message shows."""
+    blocks = message.get("blocks", [])
+    return [
+        element
+        for block in blocks
+        if block.get("type") == "actions"
+        for element in block["elements"]
+        if element.get("type") == "button"
+    ]
 
 
 def is_true(value: Any) -> bool:

@@ -15,6 +15,9 @@ MAX_TEXT = 40_000
 MAX_BLOCKS = 50
 MAX_SECTION_TEXT = 3_000
 MAX_HEADER_TEXT = 150
+MAX_BUTTON_TEXT = 75
+MAX_BUTTON_VALUE = 2_000
+MAX_ACTION_ID = 255
 _BLOCK_TYPES = frozenset(
     {"section", "actions", "divider", "header", "context", "image", "rich_text", "input"}
 )
@@ -48,9 +51,27 @@ def _is_block(block: Any) -> bool:
             said = text.get("text")
             return isinstance(said, str) and 0 < len(said) <= limit
         return block["type"] == "section" and bool(block.get("fields"))
-    if block["type"] in ("actions", "context", "rich_text"):
+    if block["type"] == "actions":
+        elements = block.get("elements")
+        return isinstance(elements, list) and all(map(_is_button, elements)) and bool(elements)
+    if block["type"] in ("context", "rich_text"):
         return isinstance(block.get("elements"), list) and bool(block["elements"])
     return True
+
+
+def _is_button(element: Any) -> bool:
+    """Limits: docs.slack.dev/reference/block-kit/block-elements/button-element, 2026-11-25."""
+    if not isinstance(element, dict) or element.get("type") != "button":
+        return False
+    text = element.get("text")
+    return (
+        isinstance(text, dict)
+        and text.get("type") == "plain_text"
+        and 0 < len(str(text.get("text", ""))) <= MAX_BUTTON_TEXT
+        and 0 < len(str(element.get("action_id", ""))) <= MAX_ACTION_ID
+        and len(str(element.get("value", ""))) <= MAX_BUTTON_VALUE
+        and element.get("style") in (None, "primary", "danger")
+    )
 
 
 def stored(blocks: list[JsonObject], seed: str) -> list[JsonObject]:

@@ -6,7 +6,8 @@ from typing import ClassVar
 
 from connectors.emulators import scenario
 from connectors.emulators.emulator import Emulator, Keys
-from connectors.emulators.slack_messages import TEAM, add_reaction, take_reaction
+from connectors.emulators.slack_messages import TEAM, add_reaction, buttons_of, take_reaction
+from connectors.emulators.slack_socket import SocketMode, pressed
 from connectors.emulators.store import StateFile
 from connectors.model import Clock, JsonObject
 
@@ -22,17 +23,27 @@ SCOPES = (
 )
 
 
+ACKNOWLEDGED_S = 20.0
+"""How long a press waits to be acknowledged. Slack's three seconds would fail on a busy machine."""
+
+
 class Workspace(Emulator):
     """What happened in the channels, kept over restarts; its public methods play the people."""
 
     COMMANDS: ClassVar[frozenset[str]] = frozenset({"messages"})
-    HUMAN: ClassVar[frozenset[str]] = frozenset({"react", "unreact", "say", "edit", "delete"})
+    HUMAN: ClassVar[frozenset[str]] = frozenset(
+        {"react", "unreact", "press", "say", "edit", "delete"}
+    )
 
     def __init__(
         self, clock: Clock, *, keys: Keys | None = None, store: StateFile | None = None
     ) -> None:
         super().__init__(clock, keys=keys, store=store)
-        self.scopes = SCOPES
+        self.scopes, self.app_scopes = SCOPES, "connections:write"
+        self.socket_mode = SocketMode()
+        self.acknowledged_s = ACKNOWLEDGED_S
+        self.whispers: list[tuple[str, str]] = []
+        """What only one person saw: account and text."""
         self.people = {person["id"]: person for person in scenario.people()}
         self.people[BOT_USER] = {"id": BOT_USER, "name": "stockade", "is_bot": True}
         self.groups = {USER_GROUP: ["U0RESPONDA", "U0RESPONDB"]}
@@ -61,6 +72,32 @@ class Workspace(Emulator):
         with self.lock:
             take_reaction(self._found(channel, ts), name, user)
             self.save()
+
+    def press(self, user: str, channel: str, ts: str, action_id: str) -> bool:
+        """A person presses a button; False when nobody acknowledged it, which they see as a
+        warning."""
+        return self.deliver(self.pressed(user, channel, ts, action_id))
+
+    def pressed(self, user: str, channel: str, ts: str, action_id: str) -> JsonObject:
+        """What Slack sends of a press. Errors: `KeyError` for a button that is not there."""
+        with self.lock:
+            message = self._found(channel, ts)
+            who = {"id": user, "team_id": self.people.get(user, {}).get("team_id", TEAM)}
+            for button in buttons_of(message):
+                if button["action_id"] == action_id:
+                    return pressed(who, channel, dict(message), button)
+        raise KeyError(action_id)
+
+    def deliver(self, envelope: JsonObject) -> bool:
+        """Send an envelope to whoever is connected; True when it was acknowledged."""
+        is_sent = self.socket_mode.send(envelope)
+        return is_sent and self.socket_mode.is_acknowledged(
+            envelope["envelope_id"], self.acknowledged_s
+        )
+
+    def stop(self) -> None:
+        self.socket_mode.stop()
+        super().stop()
 
     def say(
         self,

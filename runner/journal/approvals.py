@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from connectors.model import MessageRef
 from runner.journal.records import Approval, ApprovalState, Subject, SubjectState
 from runner.journal.transaction import Tx, instant
 
@@ -84,10 +85,16 @@ def unclosed(tx: Tx) -> list[Approval]:
     return sorted(found, key=lambda approval: (-approval.rank, approval.created_at))
 
 
+def messages_of(approval: Approval) -> list[MessageRef]:
+    """The question's cards, in the first chat and in the one that stands in for it."""
+    second = None if approval.second is None else approval.second.message
+    return [message for message in (approval.message, second) if message is not None]
+
+
 def open_messages(tx: Tx) -> set[str]:
     """The messages whose answers count."""
     is_open = ApprovalState.OPEN
-    return {one.message.id for one in unclosed(tx) if one.state is is_open and one.message}
+    return {card.id for one in unclosed(tx) if one.state is is_open for card in messages_of(one)}
 
 
 def has_unclosed(tx: Tx) -> bool:

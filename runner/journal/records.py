@@ -193,6 +193,22 @@ class LocalAnswer(Struct, frozen=True, kw_only=True):
     at: datetime
 
 
+class Pressed(Struct, frozen=True, kw_only=True):
+    """A button that somebody pressed under this question's card, as chat told it. `pressed_at` and
+    `envelope` are chat's own numbers; `at` is when it was written down."""
+
+    account: str
+    choice: str
+    at: datetime
+    team: str
+    channel: str
+    message_id: str
+    pressed_at: str
+    envelope: str
+    is_second: bool = False
+    """Pressed in the fall-back chat."""
+
+
 class Approval(Struct, frozen=True, kw_only=True):
     """A question to people, bound to exactly what it allows (`plan_sha256`)."""
 
@@ -237,6 +253,7 @@ class Approval(Struct, frozen=True, kw_only=True):
     fall-back chat is configured."""
     votes: tuple[Vote, ...] = ()
     local: tuple[LocalAnswer, ...] = ()
+    pressed: tuple[Pressed, ...] = ()
     notes: tuple[str, ...] = ()
     """Sentences for the card's thread, in order; follow-up posts each once."""
     late_noes: tuple[str, ...] = ()
