@@ -14,7 +14,8 @@ from connectors.document import visible
 from connectors.model import Answer, MessageRef, Press
 from runner.config import Config
 from runner.journal import Journal, Tx, approvals
-from runner.journal.records import Approval, ApprovalState, Pressed
+from runner.journal.pressed import Pressed
+from runner.journal.records import Approval, ApprovalState
 
 MOST_REMEMBERED = 500
 """Refusals that are written down, by one process: whoever presses without end fills no disk."""

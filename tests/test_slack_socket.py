@@ -19,6 +19,7 @@ from connectors.emulators.slack import Slack
 from connectors.emulators.slack_workspace import CHANNEL
 from connectors.errors import ConnectorError, Rejected, Unavailable
 from connectors.http import HttpSettings
+from tests.acting import wait_for
 from tests.fake_clock import FakeClock
 
 PATIENCE_S = 60.0
@@ -60,8 +61,11 @@ def test_stand_in_when_the_vendors_client_connects_then_it_gets_a_press_and_ackn
         assert slack.socket_mode.is_connected(PATIENCE_S)
         assert slack.press(ALICE, CHANNEL, posted["ts"], "stockade.x"), "acknowledged"
         request = requests.get(timeout=PATIENCE_S)
+        first = client.session_id()
         slack.socket_mode.disconnect()
-        assert slack.socket_mode.is_connected(PATIENCE_S)
+        # Not only until the stand-in has it: the client leaks one that it has not taken over yet.
+        wait_for(lambda: client.session_id() != first)
+        assert slack.socket_mode.connections == 2
     finally:
         client.close()
     assert request.type == "interactive"
@@ -148,13 +152,10 @@ def test_socket_when_the_environment_names_a_proxy_then_it_is_not_asked(
     assert heard == ["hello"]
 
 
-def test_socket_when_the_ticket_is_used_up_or_nobody_listens_then_unavailable(
-    slack: Slack,
-) -> None:
-    for url in ("ws://127.0.0.1:9/link/?ticket=none",):
-        socket = Socket(url, SAFE, lambda _text: None, emulated=True)
-        with pytest.raises(Unavailable):
-            socket.run(lambda: None)
+def test_socket_when_nobody_is_there_then_unavailable() -> None:
+    socket = Socket("ws://127.0.0.1:9/link/?ticket=x", SAFE, lambda _text: None, emulated=True)
+    with pytest.raises(Unavailable):
+        socket.run(lambda: None)
 
 
 def test_socket_when_who_hears_fails_then_that_fault_comes_out(slack: Slack) -> None:

@@ -18,6 +18,7 @@ from connectors.model import (
     TicketRef,
 )
 from runner.config import Mode
+from runner.journal.pressed import Pressed
 from runner.journal.talk_records import Talk
 
 
@@ -191,22 +192,6 @@ class LocalAnswer(Struct, frozen=True, kw_only=True):
     login: str
     choice: str
     at: datetime
-
-
-class Pressed(Struct, frozen=True, kw_only=True):
-    """A button that somebody pressed under this question's card, as chat told it. `pressed_at` and
-    `envelope` are chat's own numbers; `at` is when it was written down."""
-
-    account: str
-    choice: str
-    at: datetime
-    team: str
-    channel: str
-    message_id: str
-    pressed_at: str
-    envelope: str
-    is_second: bool = False
-    """Pressed in the fall-back chat."""
 
 
 class Approval(Struct, frozen=True, kw_only=True):
