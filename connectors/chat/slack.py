@@ -93,10 +93,8 @@ class Slack(SlackProduct, Connector):
         self._channel = self.options.channel
         self._team = self.options.team
         self._known: Identity | None = None
-        self._listening: SlackListening | None = None
-        if "app_token" in self.credentials:
-            token = self.credentials["app_token"]
-            self._listening = SlackListening(self.settings, token, self.runtime, self._calls)
+        app_token = self.credentials.get("app_token")
+        self._listening = SlackListening(self.settings, app_token, self.runtime, self._calls)
 
     # -- cards -------------------------------------------------------------------------------------
 
@@ -167,13 +165,13 @@ class Slack(SlackProduct, Connector):
 
     def listen(self, ear: Ear) -> None:
         """Hear the buttons; without an app token there is nothing to listen to."""
-        if self._listening is not None:
+        if self._listening.is_configured:
             me = self._identity()
             home = Home(user=me.user, team=me.team, channel=self._channel)
             self._listening.listen(home, ear)
 
     def offers_buttons(self) -> bool:
-        return self._listening is not None and self._listening.is_connected
+        return self._listening.is_connected
 
     # -- messages ----------------------------------------------------------------------------------
 
@@ -261,7 +259,7 @@ class Slack(SlackProduct, Connector):
             CheckResult(what="Slack takes the token", ok=True),
             *check_scopes(headers.get("x-oauth-scopes")),
             self._check_channel(),
-            *([] if self._listening is None else [self._listening.check()]),
+            *self._listening.check(),
         ]
 
     def _check_channel(self) -> CheckResult:

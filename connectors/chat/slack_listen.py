@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import deque
+from collections.abc import Sequence
 
 from connectors.chat.slack_calls import PRODUCT, SlackCalls, object_of, text_of
 from connectors.chat.slack_ids import TIMESTAMP
@@ -38,34 +39,43 @@ class SlackListening:
     """Connects again and again until the ear is stopped. `is_connected`: would a press be heard?"""
 
     def __init__(
-        self, settings: HttpSettings, app_token: Secret, runtime: Runtime, says: SlackCalls
+        self, settings: HttpSettings, app_token: Secret | None, runtime: Runtime, says: SlackCalls
     ) -> None:
         self._settings = settings
         self._runtime = runtime
-        self._calls = SlackCalls(settings, app_token, runtime)
+        self._calls = None if app_token is None else SlackCalls(settings, app_token, runtime)
         self._says = says
         self._whispers: deque[JsonObject] = deque(maxlen=MOST_WHISPERS)
         self.is_connected = False
+
+    @property
+    def is_configured(self) -> bool:
+        return self._calls is not None
 
     def open(self) -> str:
         """Errors: as any call's; `missing_scope` names connections:write.
 
         Source: https://docs.slack.dev/reference/methods/apps.connections.open, 2026-11-25.
         """
+        if self._calls is None:
+            raise Rejected(PRODUCT, "there is no app_token")
         url = text_of(self._calls.write(OPEN, {}).get("url"))
         if not url:
             raise Unavailable(PRODUCT, f"{OPEN} gave no address")
         return url
 
-    def check(self) -> CheckResult:
+    def check(self) -> Sequence[CheckResult]:
+        """Nothing where no buttons are wanted."""
+        if not self.is_configured:
+            return ()
         what = "Slack takes the app token (buttons)"
         if not is_installed():
-            return CheckResult(what=what, ok=False, mend=NOT_INSTALLED)
+            return [CheckResult(what=what, ok=False, mend=NOT_INSTALLED)]
         try:
             self.open()
         except ConnectorError as fault:
-            return CheckResult(what=what, ok=False, mend=fault.text)
-        return CheckResult(what=what, ok=True)
+            return [CheckResult(what=what, ok=False, mend=fault.text)]
+        return [CheckResult(what=what, ok=True)]
 
     def listen(self, home: Home, ear: Ear) -> None:
         """Errors: as `open`; `Unavailable` when a connection fails or ends at once."""
