@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from connectors.base import Connector
@@ -24,7 +24,6 @@ from connectors.chat.slack_calls import (
     TOO_LONG,
     SlackCalls,
     object_of,
-    objects_of,
     text_of,
 )
 from connectors.chat.slack_groups import members_of
@@ -36,6 +35,7 @@ from connectors.chat.slack_ids import (
     timestamp_of,
 )
 from connectors.chat.slack_listen import SlackListening
+from connectors.chat.slack_lookup import message_at, where_to_look
 from connectors.chat.slack_press import Home
 from connectors.chat.slack_product import SlackProduct
 from connectors.chat.slack_replies import (
@@ -52,7 +52,7 @@ from connectors.chat.slack_replies import (
 )
 from connectors.chat.slack_thread import read_thread
 from connectors.document import Document, Paragraph
-from connectors.errors import ConnectorError, NotFound, Rejected, Unavailable
+from connectors.errors import ConnectorError, Rejected, Unavailable
 from connectors.listening import Ear
 from connectors.model import (
     Account,
@@ -68,9 +68,6 @@ from connectors.model import (
 
 log = logging.getLogger(__name__)
 
-LOOK_BACK = timedelta(hours=72)
-LOOK_SLACK = timedelta(minutes=30)
-"""How far our clock may be before the server's."""
 PAGE_SIZE = 200
 MAX_PAGES = 5
 
@@ -143,7 +140,7 @@ class Slack(SlackProduct, Connector):
             raise Unavailable(PRODUCT, "reactions.get did not give the message that was asked for")
         answers = answers_of(message, me.user)
         if "blocks" not in message or "text" not in message:
-            message = self._message(channel, timestamp)
+            message = message_at(self._calls, channel, timestamp)
         return CardReading(sha256=shown(message), answers=answers)
 
     def seed_choices(self, ref: MessageRef, choices: Sequence[Choice]) -> None:
@@ -200,7 +197,8 @@ class Slack(SlackProduct, Connector):
         if not key:
             raise Rejected(PRODUCT, "a message is not looked for without a key")
         me = self._identity()
-        method, params = self._where_to_look(thread, sent_at)
+        now = self.runtime.clock.now()
+        method, params = where_to_look(self._channel, thread, sent_at, now)
         found: list[JsonObject] = []
         pages = self._calls.pages(method, PAGE_SIZE, include_all_metadata="true", **params)
         for number, (messages, has_more) in enumerate(pages, start=1):
@@ -300,26 +298,6 @@ class Slack(SlackProduct, Connector):
                 raise
             log.warning("slack refused a message as too long method=%s code=%s", method, fault.code)
         return send(minimal)
-
-    def _message(self, channel: str, timestamp: str) -> JsonObject:
-        """One message of a channel itself. Errors: `NotFound`."""
-        page = self._calls.read(
-            "conversations.history", channel=channel, latest=timestamp, inclusive="true", limit=1
-        )
-        for message in objects_of(page.get("messages")):
-            if message.get("ts") == timestamp:
-                return message
-        raise NotFound(PRODUCT, "the message is no longer in its channel")
-
-    def _where_to_look(
-        self, thread: MessageRef | None, sent_at: datetime | None
-    ) -> tuple[str, dict[str, str | int]]:
-        if thread is not None:
-            where = {"channel": channel_of(thread), "ts": timestamp_of(thread)}
-            return "conversations.replies", {**where}
-        since = self.runtime.clock.now() - LOOK_BACK if sent_at is None else sent_at - LOOK_SLACK
-        oldest = since.timestamp()
-        return "conversations.history", {"channel": self._channel, "oldest": f"{oldest:.6f}"}
 
     def _identity(self) -> Identity:
         if self._known is None:
