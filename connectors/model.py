@@ -160,6 +160,8 @@ class Device(Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     users: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()
+    shared_addresses: tuple[str, ...] = ()
+    """Those of them that it may share with others, as a gateway's."""
     platform: str | None = None
     state: IsolationState = IsolationState.UNKNOWN
     last_seen_at: datetime | None = None

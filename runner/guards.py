@@ -90,10 +90,13 @@ def protected_asset(facts: Facts) -> GuardAnswer:
 
 def own_tools(facts: Facts) -> GuardAnswer:
     """What the runner works with is never contained: nobody could see or let a host back."""
-    host = own_host(facts.device, facts.own_hosts) if facts.effect is Effect.CONTAIN else None
-    if host is None:
+    needed = own_host(facts.device, facts.own_hosts) if facts.effect is Effect.CONTAIN else None
+    if needed is None:
         return _answer("own_tools", Ruling.ALLOW, "the runner does not depend on it")
-    return _answer("own_tools", Ruling.DENY, f"the runner itself needs {host}")
+    reason = f"the runner itself needs {needed.host}"
+    if not needed.is_sure:
+        reason += ", and it may be this one: it shares that address"
+    return _answer("own_tools", Ruling.DENY, reason)
 
 
 def device_kind(facts: Facts) -> GuardAnswer:

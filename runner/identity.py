@@ -97,7 +97,7 @@ def _agreements(told: Alert, device: Device) -> list[str]:
     if domain and device.domain and domain == device.domain.casefold():
         found.append(f"its domain {device.domain} agrees")
     for address in told.addresses:
-        if address in device.addresses:
+        if address in device.addresses and address not in device.shared_addresses:
             found.append(f"its address {address} agrees")
             break
     user = _bare(told.user)

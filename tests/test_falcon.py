@@ -486,6 +486,7 @@ def test_read_when_the_record_is_full_then_each_field_has_its_place(
         tags=("FalconGroupingTags/vip",),
         users=("EXAMPLE\\adm",),
         addresses=("192.0.2.7", "203.0.113.9"),
+        shared_addresses=("203.0.113.9",),
         platform="Windows",
         state=IsolationState.CONTAINED,
         last_seen_at=datetime(2026, 11, 25, 11, 59, 30, tzinfo=UTC),

@@ -85,6 +85,11 @@ def test_prove_when_an_old_record_has_the_name_too_then_the_live_one_is_it() -> 
         (alert(), (BARE,), "only the name ws-042 agrees"),
         (alert(user="bo"), (DEVICE,), "only the name"),
         (alert(addresses=("192.0.2.43",)), (DEVICE,), "only the name"),
+        (
+            alert(addresses=("192.0.2.42",)),
+            (replace(BARE, addresses=("192.0.2.42",), shared_addresses=("192.0.2.42",)),),
+            "only the name",
+        ),
         (alert("ws-042.elsewhere.example.test"), (DEVICE,), "is not the device's"),
         (
             alert("ws-042.elsewhere.example.test", user="ada"),

@@ -9,9 +9,9 @@ import pytest
 from msgspec.structs import replace
 
 from connectors.emulators.scenario import device_id
-from connectors.model import Device, Secret
+from connectors.model import Device, DeviceKind, Secret
 from runner.checks import check
-from runner.own_hosts import own_host, own_hosts
+from runner.own_hosts import Needed, own_host, own_hosts
 from tests.world import World, running_world
 from tests.world_settings import HOST
 
@@ -44,7 +44,38 @@ def device(hostname: str, domain: str | None, *addresses: str) -> Device:
     ],
 )
 def test_own_host_when_a_device_is_one_then_it_is_named(named: Device, needed: str | None) -> None:
-    assert own_host(named, OWN) == needed
+    expected = None if needed is None else Needed(host=needed, is_sure=True)
+    assert own_host(named, OWN) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "addresses", "sure"),
+    [
+        # One that is seen under the gateway's address, as everybody behind it.
+        (DeviceKind.WORKSTATION, ("10.0.0.5", "192.0.2.7"), None),
+        (DeviceKind.SERVER, ("10.0.0.5", "192.0.2.7"), False),
+        (DeviceKind.DOMAIN_CONTROLLER, ("10.0.0.5", "192.0.2.7"), False),
+        (DeviceKind.UNKNOWN, ("10.0.0.5", "192.0.2.7"), False),
+        (DeviceKind.WORKSTATION, ("192.0.2.7",), False),
+        # One that has another's address itself.
+        (DeviceKind.SERVER, ("10.0.0.5", "192.0.2.70"), None),
+    ],
+)
+def test_own_host_when_only_a_shared_address_agrees_then_only_what_may_be_it_is_left_alone(
+    kind: DeviceKind, addresses: tuple[str, ...], sure: bool | None
+) -> None:
+    seen = replace(device("WS-1", None, *addresses), kind=kind, shared_addresses=addresses[-1:])
+    expected = None if sure is None else Needed(host="192.0.2.7", is_sure=sure)
+    assert own_host(seen, OWN) == expected
+
+
+def test_own_host_when_the_address_is_its_own_then_no_gateway_excuses_it() -> None:
+    seen = replace(
+        device("WS-1", None, "192.0.2.7", "203.0.113.9"),
+        kind=DeviceKind.WORKSTATION,
+        shared_addresses=("203.0.113.9",),
+    )
+    assert own_host(seen, OWN) == Needed(host="192.0.2.7", is_sure=True)
 
 
 def test_own_hosts_when_derived_then_products_proxies_heartbeat_and_this_machine(

@@ -104,6 +104,9 @@ def is_same_host(asked: str, device: Device) -> bool:
     return name == short and (device.domain or "").lower() == domain
 
 
+_OWN_ADDRESSES = ("local_ip", "connection_ip")
+
+
 def is_hidden(record: Mapping[str, Any]) -> bool:
     """A host that somebody deleted in the console; its sensor is gone or must not be used."""
     return _text(record, "host_hidden_status").lower() == "hidden"
@@ -124,11 +127,21 @@ def device_of(record: Mapping[str, Any], device_id: str, instance: str, tenant: 
         kind=_KINDS.get(_text(record, "product_type_desc").lower(), DeviceKind.UNKNOWN),
         tags=_texts(record.get("tags")),
         users=_texts([record.get("last_login_user")]),
-        addresses=_texts([record.get(key) for key in ("local_ip", "external_ip", "connection_ip")]),
+        addresses=_texts([record.get(key) for key in (*_OWN_ADDRESSES, "external_ip")]),
+        shared_addresses=_shared_addresses(record),
         platform=_text(record, "platform_name") or None,
         state=_STATES.get(_text(record, "status").lower(), IsolationState.UNKNOWN),
         last_seen_at=_instant(_text(record, "last_seen")),
     )
+
+
+def _shared_addresses(record: Mapping[str, Any]) -> tuple[str, ...]:
+    """The cloud sees a host under its gateway's address, which is that of all hosts behind it.
+
+    Source: FalconPy, Hosts, QueryDevicesByFilter's `external_ip`, 2026-11-25.
+    """
+    own = {_text(record, key) for key in _OWN_ADDRESSES}
+    return tuple(one for one in _texts([record.get("external_ip")]) if one not in own)
 
 
 def _text(record: Mapping[str, Any], key: str) -> str:
