@@ -46,6 +46,10 @@ class CardReplies:
         except ConnectorError as fault:
             return f"chat does not say where it is: {fault.text}"
 
+    def hurry(self) -> None:
+        """Something was said just now: the pace of what nobody asked for does not hold."""
+        self._read_at.clear()
+
     def look(self, place: CardCalls, approval: Approval, *, is_needed: bool = False) -> Typed:
         """What is typed under a card now; read anew when it is time, or when it `is_needed` and the
         product lets us."""

@@ -69,8 +69,7 @@ class Cards:
 
     def advance(self, heard: str | None = None) -> bool:
         """One look at each question; the gravest first. One that fails holds up no other. True when
-        the look ended early and is to be gone on with. `heard`: only at the one with
-        this message.
+        the look ended early and is to be gone on with. `heard`: only at the one with this message.
 
         The look ends early with a yes, because what was agreed to goes before all else. A chat that
         failed twice in a row is left alone for the rest of the look, and when that is every chat
@@ -83,6 +82,8 @@ class Cards:
         kept = {} if heard is None else self.trouble
         self.trouble = {code: why for code, why in kept.items() if code not in looked_at}
         self._is_agreed = False
+        if heard is not None:
+            self._answers.replies.hurry()
         self._reach.begin()
         for approval in waiting:
             fault = self._carry(f"card approval={approval.id}", partial(self._serve, approval))

@@ -134,6 +134,21 @@ def test_check_when_the_channel_is_another_then_the_proof_is_void(world: World) 
     assert "another workspace, channel" in offers(world)
 
 
+def test_check_when_a_runner_works_meanwhile_then_both_go_on(world: World) -> None:
+    world.arm()
+    world.hit()
+    world.tick()
+    question = world.question()
+
+    def tick_and_type(word: str, ts: str) -> None:
+        world.yes(question)
+        assert not world.tick().is_busy
+        types(world)(word, ts)
+
+    assert check_replies(world, tick_and_type).ok
+    assert world.contains() == ["WORKSTATION5"]
+
+
 def test_check_when_sent_from_the_command_line_then_it_shows_the_word_and_ends(
     tmp_path: Path,
 ) -> None:

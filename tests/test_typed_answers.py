@@ -11,11 +11,22 @@ import pytest
 
 from connectors.emulators.slack_workspace import CHANNEL
 from runner.journal.records import Approval, ApprovalState
+from runner.reply_check import ReplyCheck
 from runner.service import Tick
+from tests.second_chat import (
+    ADA,
+    BO,
+    answer_in_matrix,
+    asked_in_matrix,
+    stand_in,
+    text_in_matrix,
+    two_chats,
+)
 from tests.test_answering import PEOPLE, answer
-from tests.typing_people import prove, say
+from tests.test_last_look import LAST_READ
+from tests.typing_people import WORD, letters, prove, say
 from tests.world import World, running_world
-from tests.world_settings import HOST, RESPONDER_A, RESPONDER_B
+from tests.world_settings import HOST, NO, RESPONDER_A, RESPONDER_B, YES
 
 BROKEN = {"ok": False, "error": "ratelimited"}
 
@@ -246,3 +257,104 @@ def test_attempts_when_somebody_floods_the_thread_then_each_is_told_once(world: 
     told = [text for text in world.thread(question) if "does not count" in text]
     assert len(told) == 1
     assert RESPONDER_A not in told[0]
+
+
+def test_no_when_typed_between_the_decision_and_the_call_then_nothing_is_sent(
+    world: World,
+) -> None:
+    question = asked(world)
+    world.yes(question)
+    # The device is read once more just before the call: by then people had agreed.
+    world.before.append((LAST_READ, lambda: say(world, question, "deny CODE", RESPONDER_B)))
+    later(world)
+    assert world.asked_to("contain") == []
+    (entry,) = world.entries("stopped_before_call")
+    assert entry.payload["by"] == ["responder-b"]
+
+
+def test_thread_when_it_is_longer_than_it_may_be_read_then_what_is_typed_is_unknown(
+    world: World,
+) -> None:
+    """As an app is served that is distributed outside the marketplace: one page a minute."""
+    question = asked(world)
+    say(world, question, "approve CODE")
+    first = {
+        "ok": True,
+        "messages": [world.card(question), *world.slack.messages()[-1:]],
+        "has_more": True,
+        "response_metadata": {"next_cursor": "15"},
+    }
+    world.slack.misbehave(
+        path="*conversations.replies", status=200, body=json.dumps(first), times=1
+    )
+    replies_fail(world, times=1)
+    tick = later(world)
+    assert world.contains() == []
+    assert any("cannot be read just now" in error for error in tick.errors)
+
+
+# -- a second chat ---------------------------------------------------------------------------------
+
+
+def proved_in_both(world: World) -> None:
+    """`check --send` with a person in each chat."""
+
+    def tell(text: str) -> None:
+        told = WORD.search(text)
+        assert told is not None
+        if text.startswith("slack"):
+            world.slack.say(RESPONDER_A, CHANNEL, told[1], world.cards()[-1]["ts"])
+        else:
+            world.emulators.matrix.say(ADA, stand_in(world)["event_id"], told[1])
+
+    results = ReplyCheck(world.service, letters, tell, 30).results()
+    assert [one.ok for one in results] == [True, True]
+    world.emulators.matrix.erase(stand_in(world)["event_id"])
+    world.emulators.matrix._events.clear()
+
+
+def test_second_chat_when_proved_there_then_its_card_takes_words_too(tmp_path: Path) -> None:
+    with two_chats(tmp_path) as world:
+        proved_in_both(world)
+        question = asked_in_matrix(world)
+        assert f"approve {question.code}" in text_in_matrix(world)
+        world.emulators.matrix.say(BO, stand_in(world)["event_id"], f"approve {question.code}")
+        world.ticks(1, 20)
+        assert world.contains() == [HOST]
+        assert world.again(question).decided_by == ("responder-b",)
+
+
+def test_second_chat_when_a_no_is_typed_there_then_it_beats_the_yes_in_it(tmp_path: Path) -> None:
+    with two_chats(tmp_path) as world:
+        proved_in_both(world)
+        question = asked_in_matrix(world)
+        answer_in_matrix(world, YES)
+        world.emulators.matrix.say(BO, stand_in(world)["event_id"], f"deny {question.code}")
+        world.ticks(1, 20)
+        assert world.contains() == []
+        assert world.again(question).state is ApprovalState.DENIED
+
+
+def test_second_chat_when_only_the_first_is_proved_then_its_card_takes_reactions_only(
+    tmp_path: Path,
+) -> None:
+    with two_chats(tmp_path) as world:
+        prove_first(world)
+        question = asked_in_matrix(world)
+        assert "thread:" not in text_in_matrix(world)
+        world.emulators.matrix.say(BO, stand_in(world)["event_id"], f"approve {question.code}")
+        world.ticks(1, 20)
+        assert world.contains() == []
+        answer_in_matrix(world, NO, BO)
+        world.ticks(1, 20)
+        assert world.again(question).state is ApprovalState.DENIED
+
+
+def prove_first(world: World) -> None:
+    def tell(text: str) -> None:
+        if text.startswith("slack") and (told := WORD.search(text)) is not None:
+            world.slack.say(RESPONDER_A, CHANNEL, told[1], world.cards()[-1]["ts"])
+
+    results = ReplyCheck(world.service, letters, tell, 10).results()
+    assert [one.ok for one in results] == [True, False]
+    world.emulators.matrix._events.clear()

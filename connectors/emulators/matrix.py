@@ -38,7 +38,7 @@ class Matrix(Emulator):
 
     PRODUCT: ClassVar[str] = "matrix"
     CREDENTIALS: ClassVar[dict[str, str]] = {"token": "syt_"}
-    HUMAN: ClassVar[frozenset[str]] = frozenset({"react", "unreact", "erase"})
+    HUMAN: ClassVar[frozenset[str]] = frozenset({"react", "unreact", "erase", "say"})
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
@@ -70,6 +70,20 @@ class Matrix(Emulator):
                 found["content"] = {}
                 found["unsigned"] = {"redacted_because": {"sender": user}}
             self.save()
+
+    def say(self, user: str, thread: str, text: str) -> str:
+        """Write in a message's thread, as clients do; gives the event's id."""
+        relation = {
+            "rel_type": "m.thread",
+            "event_id": thread,
+            "is_falling_back": True,
+            "m.in_reply_to": {"event_id": thread},
+        }
+        with self.lock:
+            content = {"msgtype": "m.text", "body": text, "m.relates_to": relation}
+            event = self._add(user, MESSAGE, content)
+            self.save()
+            return str(event["event_id"])
 
     def erase(self, event: str) -> None:
         """Delete a message, as a moderator does."""

@@ -210,6 +210,58 @@ def test_answers_when_there_is_more_than_a_page_then_the_oldest_no_is_read(site:
     }
 
 
+def written(user: User, room: str, card: str, text: str, **more: Any) -> str:
+    """A message in the card's thread, as clients write it."""
+    relation = {
+        "rel_type": "m.thread",
+        "event_id": card,
+        "is_falling_back": True,
+        "m.in_reply_to": {"event_id": card},
+    }
+    content = {"msgtype": "m.text", "body": text, "m.relates_to": relation, **more}
+    return user.send(room, "m.room.message", content)
+
+
+def test_replies_when_people_write_in_the_thread_then_only_plain_ones_have_no_fault(
+    site: Site,
+) -> None:
+    ref = site.chat.post_card(site.card())
+    site.chat.post_reply(ref, "reply-1", "Still open.")
+    written(site.alice, site.room, ref.id, "approve BCDFG")
+    changed = written(site.lead, site.room, ref.id, "deny BCDFG")
+    edit = {**edit_of(changed), "m.new_content": {"msgtype": "m.text", "body": "approve BCDFG"}}
+    site.lead.send(site.room, "m.room.message", edit)
+    gone = written(site.alice, site.room, ref.id, "deny BCDFG")
+    site.alice.redact(site.room, gone)
+    written(site.lead, site.room, ref.id, "approve BCDFG", msgtype="m.notice")
+    site.alice.send(site.room, "m.room.message", {"msgtype": "m.text", "body": "approve BCDFG"})
+    found = site.chat.read_replies(ref)
+    assert [(one.account, one.text, one.fault is None) for one in found if not one.is_ours] == [
+        (site.alice.id, "approve BCDFG", True),
+        (site.lead.id, "deny BCDFG", False),
+        (site.lead.id, "approve BCDFG", False),
+    ]
+    assert [one.is_ours for one in found].count(True) == 1
+    assert "edited" in str(found[2].fault)
+
+
+def test_replies_when_there_is_more_than_a_page_then_the_oldest_is_read(site: Site) -> None:
+    ref = site.chat.post_card(site.card())
+    written(site.lead, site.room, ref.id, "deny BCDFG")
+    for number in range(110):
+        written(site.alice, site.room, ref.id, f"talk {number}")
+    assert site.chat.read_replies(ref)[0].text == "deny BCDFG"
+
+
+def test_place_when_asked_then_it_is_the_servers_own_answer(site: Site) -> None:
+    place = site.chat.read_place()
+    assert (place.workspace, place.channel, place.account) == (
+        "example.test",
+        site.room,
+        site.bot.id,
+    )
+
+
 def test_edit_when_anybody_else_sends_it_then_the_card_is_as_it_was(site: Site) -> None:
     ref = site.chat.post_card(site.card())
     site.alice.send(site.room, "m.room.message", edit_of(ref.id))
