@@ -18,6 +18,9 @@ from runner.votes import NOTHING_TYPED, Typed
 
 EVERY_S = 15.0
 """How often a card's thread is read while nothing else is decided by it."""
+READ_S = 1.5
+"""With many cards, what one read takes of the minute that the product counts in."""
+FORGOTTEN_S = 300.0
 NOT_PROVED = "it is not proved that replies can be read here: stockade check --send proves it"
 ELSEWHERE = (
     "that replies can be read was proved in another workspace, channel or as another app: "
@@ -62,8 +65,7 @@ class CardReplies:
         until, fault = self._faults.get(place.name, (now, ""))
         if now < until:
             return Typed(is_read=False, fault=fault)
-        last = self._read_at.get((place.name, approval.id))
-        if not is_needed and last is not None and now - last < EVERY_S:
+        if not is_needed and not self._is_time(place, approval, now):
             return Typed(is_read=False)
         try:
             replies = place.chat.read_replies(message)
@@ -71,6 +73,11 @@ class CardReplies:
             return self._unread(place, refusal, now)
         self._read_at[place.name, approval.id] = now
         return Typed(answers=answers_in(replies, approval))
+
+    def _is_time(self, place: CardCalls, approval: Approval, now: float) -> bool:
+        self._read_at = {key: at for key, at in self._read_at.items() if now - at < FORGOTTEN_S}
+        last = self._read_at.get((place.name, approval.id))
+        return last is None or now - last >= max(EVERY_S, READ_S * len(self._read_at))
 
     def _unread(self, place: CardCalls, refusal: ConnectorError, now: float) -> Typed:
         told_s = refusal.retry_after_s if isinstance(refusal, Unavailable) else None

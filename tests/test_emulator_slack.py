@@ -355,6 +355,23 @@ def test_group_when_listed_then_it_has_its_members(web: WebClient) -> None:
     assert answer["users"] == ["U0RESPONDA", "U0RESPONDB"]
 
 
+def test_group_when_it_is_disabled_then_it_is_given_only_to_who_asks_for_disabled_ones(
+    slack: Slack, web: WebClient
+) -> None:
+    slack.disabled_groups.add(USER_GROUP)
+    assert refusal(lambda: web.usergroups_users_list(usergroup=USER_GROUP)) == "no_such_subteam"
+    answer = web.usergroups_users_list(usergroup=USER_GROUP, include_disabled=True)
+    assert answer["users"] == ["U0RESPONDA", "U0RESPONDB"]
+
+
+def test_scope_when_it_was_not_granted_then_slack_names_it(slack: Slack, web: WebClient) -> None:
+    slack.tune(scopes="chat:write")
+    with pytest.raises(SlackApiError) as refused:
+        web.conversations_replies(channel=CHANNEL, ts="1.0")
+    assert refused.value.response["error"] == "missing_scope"
+    assert refused.value.response["needed"] == "channels:history"
+
+
 # -- limits ----------------------------------------------------------------------------------------
 
 

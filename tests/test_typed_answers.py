@@ -293,6 +293,17 @@ def test_thread_when_it_is_longer_than_it_may_be_read_then_what_is_typed_is_unkn
     assert any("cannot be read just now" in error for error in tick.errors)
 
 
+def test_thread_when_something_is_heard_there_then_it_is_read_at_once(world: World) -> None:
+    question = asked(world)
+    later(world)
+    cards = world.service.crew.cards
+    say(world, question, "deny CODE")
+    cards.advance()
+    assert world.again(question).state is ApprovalState.OPEN, "it was read a moment ago"
+    cards.advance(heard=world.message_id(question))
+    assert world.again(question).state is ApprovalState.DENIED
+
+
 # -- a second chat ---------------------------------------------------------------------------------
 
 
