@@ -26,7 +26,7 @@ from runner.journal import Journal, Tx, approvals
 from runner.journal.records import Approval, ApprovalState, Vote
 from runner.pressing import came_meanwhile, with_presses
 from runner.user_groups import UserGroups
-from runner.votes import APP, LOGIN, Electorate, Typed, decisive, tally, votes_of
+from runner.votes import APP, LOGIN, Electorate, Typed, tally, votes_of
 
 UNREAD_SAID = "What is typed here is not read just now; react on the card instead"
 
@@ -78,10 +78,11 @@ class CardAnswers:
         outcome = tally(approval, votes)
         is_yes = outcome is not None and outcome.state is ApprovalState.APPROVED
         if is_yes and not all(one.is_read for one in typed.values()):
-            # A no may have been typed since: a yes waits for that look, where it can be had.
+            # A no may have been typed since, and a typed yes may be gone: a yes waits for that
+            # look. Where it cannot be had, no typed yes is left to count.
             typed = self._typed(approval, readings, is_needed=True)
             votes = self._votes(approval, readings, typed)
-        decided = self._decide(approval, votes, typed, may_agree=may_agree)
+        decided = self._decide(approval, votes, may_agree=may_agree)
         faults = {where: one.fault for where, one in typed.items() if one.fault is not None}
         return Counted(votes=votes, decided=decided, unread=faults)
 
@@ -122,13 +123,12 @@ class CardAnswers:
         self,
         approval: Approval,
         votes: tuple[Vote, ...],
-        typed: Mapping[bool, Typed],
         *,
         may_agree: bool,
     ) -> ApprovalState | None:
         """What the question is settled as; None while it stays open."""
         voted = msgspec.structs.replace(approval, votes=votes)
-        outcome = tally(voted, decisive(voted, votes, typed))
+        outcome = tally(voted, votes)
         if outcome is not None and (may_agree or outcome.state is not ApprovalState.APPROVED):
             with self._journal.write() as tx:
                 if came_meanwhile(tx, approval):

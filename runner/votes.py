@@ -173,20 +173,6 @@ def _not_seen(approval: Approval, vote: Vote, electorate: Electorate, typed: Typ
     return msgspec.structs.replace(kept, counted=False, why_not=UNREAD)
 
 
-def decisive(
-    approval: Approval, votes: Sequence[Vote], typed: Mapping[bool, Typed]
-) -> tuple[Vote, ...]:
-    """The votes that a decision may rest on: a typed yes that was not read just now may be gone,
-    or edited."""
-    return tuple(
-        vote
-        for vote in votes
-        if not vote.is_typed
-        or typed.get(vote.is_second, NOTHING_TYPED).is_read
-        or _is_no(approval, vote)
-    )
-
-
 def _is_no(approval: Approval, vote: Vote) -> bool:
     roles = {asked.choice.emoji: asked.role for asked in approval.choices}
     return roles.get(vote.choice) in NO_ROLES
