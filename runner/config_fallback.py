@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from runner import config_shapes as shapes
 from runner import config_types as made
 from runner.config_connectors import Reading
 from runner.yaml_reader import Path as Where
@@ -62,27 +63,35 @@ class FallbackRules:
             self._accounts(second.type)
 
     def _accounts(self, product: str) -> None:
-        for where, approvers, quorum in self._groups():
-            if any(name not in self._people for name in approvers):
-                continue  # A user group: who is in it is known to its chat alone.
+        for where, approvers, quorum in self._lists():
+            strangers = [name for name in approvers if name not in self._people]
+            if strangers and not all(map(self._is_away, strangers)):
+                continue  # A group of the fall-back chat: who is in it is known to that alone.
             key = ".".join(map(str, where))
             able = [name for name in approvers if self._can_answer(name)]
-            if len(able) < min(quorum, len(approvers)):
+            if len(able) < (quorum if strangers else min(quorum, len(approvers))):
+                away = "; a user group cannot be read while its chat is down" if strangers else ""
                 text = (
                     f"{key}: {len(able)} of them can answer in the fall-back chat, and a question "
-                    f"needs {quorum}"
+                    f"needs {quorum}{away}"
                 )
-                mend = f"Add `{product}:` to more of the people, or lower the quorum."
+                mend = f"Add people who have `{product}:`, or lower the quorum."
                 self._reading.add(where, text, mend, "fallback")
         shape = self._shape
-        groups = [approvers for _, approvers, _ in self._groups()]
-        names = [*(name for one in groups for name in one), *shape.escalate_to, *shape.mention]
+        lists = [approvers for _, approvers, _ in self._lists()]
+        names = [*(name for one in lists for name in one), *shape.escalate_to, *shape.mention]
         for name in dict.fromkeys(names):
             if name in self._people and not self._can_answer(name):
                 text = f"people.{name} has no {product} account: no answer in the fall-back chat"
                 self._reading.warnings.append(text)
 
-    def _groups(self) -> Iterator[tuple[Where, tuple[str, ...], int]]:
+    def _is_away(self, name: str) -> bool:
+        """Is it a user group of the first chat, which nobody can read while that is down?"""
+        first = self._reading.shape.connectors.get(self._roles.get("chat", ""))
+        pattern = shapes.GROUPS.get(first.type) if first is not None else None
+        return pattern is not None and pattern.fullmatch(name) is not None
+
+    def _lists(self) -> Iterator[tuple[Where, tuple[str, ...], int]]:
         """Where a list of approvers stands, the list, and how many of it a question needs."""
         shape = self._shape
         yield ("approvals", "approvers"), shape.approvers, shape.quorum

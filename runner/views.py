@@ -178,6 +178,8 @@ def _question(approval: Approval) -> dict[str, Any]:
         "devices": [item.device.hostname for item in approval.items],
         "asks": None if approval.items else approval.reason,
         "expires_at": approval.expires_at,
+        "not_reached": approval.unread,
+        "stands_in": None if approval.second is None else approval.second.name,
     }
 
 
@@ -196,6 +198,10 @@ def _status_text(data: dict[str, Any], searches: list[SearchHealth], isolated: l
         devices = ", ".join(question["devices"]) or question["asks"]
         until = wording.clock_text(question["expires_at"])
         lines.append(f"question {question['code']} {question['state']}: {devices} until {until}")
+        for name, since in question["not_reached"].items():
+            lines.append(f"  {name} not reached since {wording.clock_text(since)}")
+        if question["stands_in"] is not None:
+            lines.append(f"  a card stands in {question['stands_in']}, the fall-back chat")
     lines += isolated
     lines += [f"A PERSON IS NEEDED: {need}" for need in data["needs"]]
     lines += [f"suppressions: {said}" for said in data["suppressions"]]

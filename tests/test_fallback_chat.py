@@ -10,6 +10,7 @@ import pytest
 
 from runner.config import ConfigFaults
 from runner.journal.records import ApprovalState
+from runner.views import show_status
 from tests.second_chat import (
     ADA,
     BO,
@@ -378,6 +379,15 @@ def test_thread_when_the_first_chat_is_down_then_the_reminder_is_where_the_card_
     assert ADA.partition(":")[0].lstrip("@") in reminder
 
 
+def test_status_when_a_chat_is_down_then_it_says_so_and_where_the_card_stands(
+    world: World,
+) -> None:
+    asked_in_matrix(world)
+    text = show_status(world.journal, world.config, None).text
+    assert "slack not reached since 2026-11-25" in text
+    assert "a card stands in matrix, the fall-back chat" in text
+
+
 def test_check_when_a_fallback_is_configured_then_both_chats_are_tried(world: World) -> None:
     from runner.checks import check
 
@@ -408,6 +418,10 @@ def test_check_when_a_fallback_is_configured_then_both_chats_are_tried(world: Wo
                 "approvals": {"tiers": {"server": {"approvers": ["responder-a"], "quorum": 1}}},
             },
             "approvals.tiers.server.approvers: 0 of them",
+        ),
+        (
+            {"approvals": {"approvers": ["responder-a", "S0RESPONDERS"], "quorum": 2}},
+            "a user group cannot be read while its chat is down",
         ),
         (
             {"roles": {"chat_fallback": None}, "approvals": {"fallback_after_s": 60}},
