@@ -59,10 +59,20 @@ class CaseReports:
             self.trouble.pop(self._told.pop(), None)
         with self._journal.read() as tx:
             waiting = cases.unreported(tx)
-        for case in waiting:
+        self._pass_over([case for case in waiting if case.ticket is None])
+        for case in (case for case in waiting if case.ticket is not None):
             fault = self._carry(f"report case={case.id}", partial(self._keep_up, case))
             if fault is not None:
                 self.trouble[case.id] = fault
+
+    def _pass_over(self, unticketed: Sequence[Case]) -> None:
+        """Nobody is to be told: the ticket, should there be one later, is opened with all that is
+        known by then. Thousands may wait without one, and are not to be looked at in each round."""
+        if unticketed:
+            with self._journal.write() as tx:
+                for case in unticketed:
+                    cases.set_reported(tx, case.id, case.revision)
+                    self.trouble.pop(case.id, None)
 
     def _keep_up(self, case: Case) -> None:
         try:
@@ -89,8 +99,6 @@ class CaseReports:
             is_over = all(run.status not in LIVE for run in runs.of_case(tx, case.id))
             under_way = _under_way_until(tx, case)
         if case.ticket is None:
-            if is_over:
-                self._set_reported(case)
             return
         if under_way is not None:
             # An older comment that may still arrive must not come after this one.

@@ -10,6 +10,7 @@ import msgspec
 
 from connectors.model import JsonObject
 from runner.journal.records import (
+    LIVE,
     Run,
     RunStatus,
     StepClass,
@@ -170,15 +171,13 @@ def parked_steps(tx: Tx) -> list[StepResult]:
 
 def held_up(tx: Tx) -> list[StepResult]:
     """Calls that a product's outage holds up, of runs and rows that still live."""
-    rows = tx.all(f"{_STEP} where error is not null and ended_at is null")
-    alive = {
-        str(row[0])
-        for row in tx.all(
-            "select id from run where status in ('queued', 'running', 'waiting', 'parked')"
-        )
-    }
-    found = [_step(row) for row in rows]
-    return [step for step in found if ":" in step.scope or step.scope in alive]
+    found = [_step(row) for row in tx.all(f"{_STEP} where error is not null and ended_at is null")]
+    return [step for step in found if ":" in step.scope or _is_alive(tx, step.scope)]
+
+
+def _is_alive(tx: Tx, run_id: str) -> bool:
+    row = tx.one("select status from run where id = ?", run_id)
+    return row is not None and row[0] in LIVE
 
 
 def _step(row: Any) -> StepResult:
