@@ -194,7 +194,8 @@ class Edr(Protocol):
     ) -> Sequence[Device]:
         """Every device whose name (or id) is exactly this, without regard to case; none is no
         error. Errors: `Rejected` for an empty or unsafe selector, before any call; its code is
-        `unsafe_name` where the product cannot be asked for such a name."""
+        `unsafe_name` where the product cannot be asked for such a name; `too_many` where so many
+        names begin with it that they cannot be compared."""
         ...
 
     def read_device(self, device_id: str) -> Device:

@@ -40,6 +40,8 @@ RANK = {
     AssessmentKind.MALICIOUS: 3,
 }
 """How alarming an assessment is: a refusal answers for what is no worse."""
+NOT_ASKABLE = ("unsafe_name", "too_many")
+"""A name in letters that the EDR has no query for; one that too many names begin with."""
 
 
 async def act(work: Work) -> Any:
@@ -94,9 +96,9 @@ async def find_host(work: Work) -> Any:
         try:
             devices = devices_of(bench.roles, event or alert, alert.device_id)
         except Rejected as fault:
-            if fault.code != "unsafe_name":
+            if fault.code not in NOT_ASKABLE:
                 raise
-            # A name in letters that the EDR has no query for is no fault: people do it by hand.
+            # Nothing here is a fault of the run: people do it by hand.
             return Target(proved=False, proof=f"it cannot be asked: {fault.text}", devices=())
         return prove(alert, event, devices, work.ctx.now())
 

@@ -39,8 +39,11 @@ def prove(alert: Alert, event: Alert | None, devices: Sequence[Device], now: dat
     told = event or alert
     live = [device for device in devices if _is_live(device, now)]
     candidates = tuple((live or list(devices))[:MOST_CANDIDATES])
-    names = told.host or alert.host or " or ".join(told.host_candidates) or "no name"
-    shown = visible(names)
+    names = told.host or alert.host or " or ".join(told.host_candidates)
+    shown = visible(names or "no name")
+    if not devices and not names:
+        proof = "the alert names no host, so the EDR was not asked for one"
+        return Target(proved=False, proof=proof, devices=())
     if not devices:
         return Target(proved=False, proof=f"the EDR has no device named {shown}", devices=())
     is_sensors = len(devices) == 1 and devices[0].device_id == (alert.device_id or "").lower()

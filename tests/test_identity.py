@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from runner.config import Mode
 from runner.context import Target
 from runner.identity import LIVE_WITHIN, prove, says_own_name
 from runner.isolation import Outcome
-from runner.journal.records import ApprovalState, ChoiceRole
+from runner.journal.records import ApprovalState, ChoiceRole, RunStatus
 from runner.plan import Plan, distinct, is_askable, question, result, without_device
 from tests.world import World, running_world
 from tests.world_settings import HOST, RESPONDER_B, malicious
@@ -302,3 +303,26 @@ def test_identity_when_the_edr_does_not_know_the_host_then_people_are_told_to_do
         (message,) = world.cards()
         assert message["text"].startswith("URGENT, isolate by hand")
         assert world.asked_to("contain") == []
+
+
+def test_identity_when_too_many_names_begin_alike_then_the_run_goes_on_and_nobody_is_told_a_guess(
+    tmp_path: Path,
+) -> None:
+    with running_world(tmp_path) as world:
+        world.arm()
+        many = {"meta": {"pagination": {"total": 5001}}, "resources": ["a" * 32], "errors": []}
+        where = {"path": "*queries/devices*", "query": "*hostname*"}
+        world.falcon.misbehave(**where, status=200, body=json.dumps(many), times=None)
+        world.hit()
+        world.tick()
+        (message,) = world.cards()
+        assert message["text"].startswith(f"URGENT, isolate by hand: {HOST}, which Stockade cannot")
+        assert "it cannot be asked: 5001 devices have names that begin with" in message["text"]
+        assert "does not manage" not in message["text"]
+        assert [run.status for run in world.runs()] == [RunStatus.SUCCEEDED]
+        assert world.asked_to("contain") == []
+
+
+def test_proof_when_the_alert_names_no_host_then_it_does_not_say_that_the_edr_was_asked() -> None:
+    target = prove(replace(alert(None), host_candidates=()), None, (), NOW)
+    assert target.proof == "the alert names no host, so the EDR was not asked for one"
