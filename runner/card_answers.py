@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from connectors.model import Account, Answer, CardReading, Clock
-from runner import card_text
+from runner import card_second, card_text
 from runner.approvals import affected_users, quick_yes, settle
 from runner.card_calls import CardCalls
 from runner.card_replies import CardReplies
@@ -152,6 +152,7 @@ class CardAnswers:
         if counted.decided is None:
             self._remind(approval, place)
             self._escalate(approval, place)
+            self._tell_unreached(approval, place)
             self.tell_notes(approval, place)
 
     def voters(self, approval: Approval) -> Voters:
@@ -226,6 +227,19 @@ class CardAnswers:
         names = ", ".join(policy.escalate_to) or "nobody"
         text = f"Not decided yet: {names} may answer now, too."
         place.reply(approval, "escalate", text, place.accounts(policy.escalate_to))
+
+    def _tell_unreached(self, approval: Approval, place: CardCalls) -> None:
+        """Who answers here must know what nobody sees there; the card that stands in says it
+        itself, of the time for which it was posted."""
+        after = timedelta(seconds=self._config.approvals.fallback_after_s)
+        told = approval.second.since if approval.second is not None and place.is_second else None
+        for other in self.places:
+            since = approval.unread.get(other.name)
+            if other is place or since is None or since == told:
+                continue
+            if other.message_of(approval) is not None and self._clock.now() - since >= after:
+                text = card_second.not_reached(other.name, since)
+                place.reply(approval, f"unreached.{since:%Y%m%dT%H%M%S}", text)
 
     def tell_notes(self, approval: Approval, place: CardCalls) -> None:
         for number, note in enumerate(approval.notes):

@@ -63,7 +63,8 @@ class CardCalls:
         """The question, with the card that is about to be sent. `first`: the first chat's name."""
         if not self.is_second:
             return msgspec.structs.replace(approval, card=card)
-        second = SecondCard(name=self.name, first=first, card=card)
+        since = approval.unread.get(first)
+        second = SecondCard(name=self.name, first=first, since=since, card=card)
         return msgspec.structs.replace(approval, second=second)
 
     def with_typing(self, approval: Approval, is_typing: bool) -> Approval:

@@ -39,6 +39,14 @@ def is_also_in(second: str) -> str:
     )
 
 
+def not_reached(other: str, since: datetime) -> str:
+    """What a thread is told when the chat of the other card falls silent."""
+    return (
+        f"{other} could not be reached since {clock_text(since)}: answers to this question there "
+        "are not seen. As long as that lasts a yes here counts, and a no there would come too late."
+    )
+
+
 def where_decided(approval: Approval) -> str:
     """In which chats those who decided had answered; nothing where there is one card only."""
     second = approval.second

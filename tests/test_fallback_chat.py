@@ -274,6 +274,32 @@ def test_yes_when_the_first_chat_fails_only_since_a_moment_then_it_waits_for_a_n
     assert world.contains() == []
 
 
+def test_thread_when_the_first_chat_falls_silent_again_then_the_other_says_so_in_time(
+    world: World,
+) -> None:
+    question = asked_in_matrix(world)
+    assert thread_in_matrix(world) == []
+    world.slack.behave()
+    world.ticks(2, 60)
+    slack_is_down(world)
+    world.ticks(4, 60)
+    (said,) = thread_in_matrix(world)
+    assert "slack could not be reached since" in said
+    assert "a no there would come too late" in said
+    answer_in_matrix(world, YES)
+    world.tick()
+    assert world.again(question).state is ApprovalState.APPROVED
+
+
+def test_thread_when_the_other_chat_falls_silent_then_the_first_says_so(world: World) -> None:
+    asked_in_matrix(world)
+    world.slack.behave()
+    world.ticks(2, 60)
+    matrix_is_down(world)
+    world.ticks(4, 60)
+    assert "matrix could not be reached since" in "".join(world.thread(world.question()))
+
+
 def test_no_when_the_first_chat_fails_only_since_a_moment_then_it_counts_at_once(
     world: World,
 ) -> None:

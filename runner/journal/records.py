@@ -177,10 +177,12 @@ class Vote(Struct, frozen=True, kw_only=True):
 
 class SecondCard(Struct, frozen=True, kw_only=True):
     """The card in the fall-back chat. `name`, `first`: what the configuration calls that chat's
-    connector, and the first one's. `message` is None until it was posted."""
+    connector, and the first one's. `since`: from when on it says that the first could not be
+    reached. `message` is None until it was posted."""
 
     name: str
     first: str
+    since: datetime | None = None
     card: Card
     message: MessageRef | None = None
 
