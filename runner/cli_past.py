@@ -6,9 +6,12 @@ import shutil
 import sys
 import tempfile
 from argparse import Namespace
+from collections import Counter
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+
+import msgspec
 
 from connectors.document import visible
 from connectors.errors import ConnectorError
@@ -17,8 +20,11 @@ from connectors.model import Clock, Row
 from runner.cli_versions import NoVersion, version_of
 from runner.config import Config, SearchConfig
 from runner.exported import NotRead, exported_rows
+from runner.journal import JournalError
+from runner.journal.stored import stored_alerts
 from runner.masking import mask_secrets
 from runner.past import STOPPED, Past, Slice, slices
+from runner.releasing import BY_HAND
 from runner.replaying import Replayed, Version, differences, replay, spooled, unended
 from runner.replaying_text import (
     differences_data,
@@ -75,7 +81,7 @@ class Rehearsal:
         except (_Wrong, NotRead) as wrong:
             is_kept = False
             return Result(code=2, data={"error": str(wrong)}, text=str(wrong))
-        except ConnectorError as fault:
+        except (ConnectorError, JournalError) as fault:
             is_kept = False
             return Result(code=1, data={"error": str(fault)}, text=str(fault))
         finally:
@@ -118,26 +124,27 @@ class Rehearsal:
                 )
                 data = {"is_whole": False, "hits": len(spool), "not_rehearsed": self._gaps}
                 return Result(code=130, data=data, text=text)
-            return self._told([self._play(folder, spool, one) for one in versions], versions)
+            played: list[Replayed] = []
+            for number, one in enumerate(versions):
+                played.append(self._play(folder / f"played-{number}", spool, one))
+                if played[-1].is_stopped:
+                    break
+            return self._told(played, versions)
         finally:
             spool.close()
 
     def _play(self, folder: Path, spool: Spool, version: Version) -> Replayed:
-        journal = Path(tempfile.mkdtemp(prefix="journal-", dir=folder))
-        try:
-            return replay(
-                journal,
-                self._config,
-                self._roles,
-                self._clock,
-                spool,
-                version,
-                self._arguments.assume,
-                partial(_tell_played, version.name),
-                with_hunts=not self._arguments.no_hunts,
-            )
-        finally:
-            shutil.rmtree(journal, ignore_errors=True)
+        return replay(
+            folder,
+            self._config,
+            self._roles,
+            self._clock,
+            spool,
+            version,
+            self._arguments.assume,
+            partial(_tell_played, version.name),
+            with_hunts=not self._arguments.no_hunts,
+        )
 
     def _told(self, played: list[Replayed], versions: list[Version]) -> Result:
         first = played[0]
@@ -147,6 +154,8 @@ class Rehearsal:
         data = replayed_data(first, gaps)
         is_whole = all(one.is_whole for one in played) and not gaps
         code = 0 if is_whole else 1
+        if len(played) < len(versions):
+            text += f"\nPARTIAL: {versions[-1].name} was not played"
         if len(played) == 2:
             names = (versions[0].name, versions[1].name)
             found = differences(first, played[1])
@@ -186,6 +195,8 @@ class Rehearsal:
             self._gaps.append(f"{bad - MOST_BAD} more bad line(s)")
 
     def _search(self, spool: Spool) -> None:
+        if spool.wish is None and self._arguments.stored:
+            self._read_stored(spool)
         wish = spool.wish or self._wish()
         if spool.wish is None:
             spool.add(wish)
@@ -221,14 +232,37 @@ class Rehearsal:
                     self._gaps.append(f"{name}, {stretch(one.start, one.end)}: {one.unknown}")
             self._is_stopped = past.is_stopped
 
-    def _wish(self) -> SpooledWish:
-        since, only = self._arguments.since, self._arguments.search
+    def _read_stored(self, spool: Spool) -> None:
+        """The alerts of the journal, which is only read; nothing is asked of the SIEM for them."""
+        only = self._looked_back()
+        others: Counter[str] = Counter()
+        began_at = self._clock.now() - self._arguments.since
+        for alert, received_at in stored_alerts(self._config.state_dir, began_at):
+            if only in (None, alert.search) and alert.search in self._config.searches:
+                hit = spooled(alert.raw, self._config.searches[alert.search], alert.siem)
+                spool.add(msgspec.structs.replace(hit, at=hit.at or received_at))
+            elif only is None and alert.search != BY_HAND:
+                others[alert.search] += 1
+        self._gaps += [
+            f"{count} stored hit(s) of {name}, which is no search of the configuration any more"
+            for name, count in others.items()
+        ]
+        spool.add(SpooledWish(spans={}))
+        _say(f"{len(spool)} stored hit(s)")
+
+    def _looked_back(self) -> str | None:
+        """The one search that is meant. Errors: `_Wrong` where nothing can be looked back at."""
+        only: str | None = self._arguments.search
         if not self._config.searches:
             raise _Wrong("searches: none is configured, so there is nothing to look back at")
         if only is not None:
             self._search_named(only)
-        if not timedelta(0) < since <= MOST_SINCE:
+        if not timedelta(0) < self._arguments.since <= MOST_SINCE:
             raise _Wrong(f"--since is at most {MOST_SINCE.days}d")
+        return only
+
+    def _wish(self) -> SpooledWish:
+        since, only = self._arguments.since, self._looked_back()
         now = int(self._roles.siem.server_time().timestamp())
         return SpooledWish(
             spans={

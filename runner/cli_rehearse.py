@@ -26,6 +26,8 @@ def add_rehearse(
     rehearse = command("rehearse", "play rehearsal files, or the hits of the past, doing nothing")
     rehearse.add_argument("files", nargs="*", type=Path, metavar="FILE", help="rehearsal files")
     rehearse.add_argument("--since", type=duration, metavar="30d", help="hits of the past instead")
+    text = "the alerts of the journal, which is only read, in place of a search"
+    rehearse.add_argument("--stored", action="store_true", help=text)
     rehearse.add_argument("--resume", type=Path, metavar="DIR", help="go on with a stopped one")
     replay = command("replay", "play exported events (JSON lines, CSV), doing nothing")
     replay.add_argument("files", nargs="+", type=Path, metavar="FILE")
@@ -91,6 +93,9 @@ def rehearse_command(
         chosen = [bool(arguments.files), arguments.since is not None, arguments.resume is not None]
         if sum(chosen) != 1:
             text = "give rehearsal files, or --since 30d, or --resume DIR"
+            return Result(code=2, data={"error": text}, text=text)
+        if arguments.stored and arguments.since is None:
+            text = "--stored goes with --since: how far back"
             return Result(code=2, data={"error": text}, text=text)
         if arguments.files:
             alone = [name for name in ("search", "playbook", "against") if getattr(arguments, name)]

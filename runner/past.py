@@ -64,6 +64,8 @@ class Past:
         self._take = take
         self._tell = tell
         self._rows = 0
+        self._done: list[Slice] = []
+        self._left: list[Window] = []
         self.is_stopped = False
 
     def search(self, search: SavedSearch, since: timedelta, settle_s: int) -> tuple[Slice, ...]:
@@ -74,26 +76,42 @@ class Past:
 
     def search_windows(self, search: SavedSearch, windows: Sequence[Window]) -> tuple[Slice, ...]:
         """The same for given windows, asked in their order."""
-        left = list(windows)
-        done: list[Slice] = []
+        left = self._left = list(windows)
+        done = self._done = []
         failures = 0
         why: str | None = None
         while left:
-            window = left.pop(0)
+            window = left[0]
             if why is None and self._rows >= MOST_ROWS:
                 why = f"not asked: {MOST_ROWS} rows were read, and no more are"
             if why is not None:
                 done.append(Slice(start=window.start, end=window.end, unknown=why))
+                left.pop(0)
                 continue
             found, why = self._one(search, window, left)
             if found is None:
                 continue
             done.append(found)
+            left.pop(0)
             self._tell(found, len(left))
             failures = failures + 1 if found.unknown and not found.rows else 0
             if why is None and failures >= MOST_FAILURES:
                 why = f"not asked: {failures} slices in a row were not answered"
         return tuple(sorted(done, key=lambda one: one.start))
+
+    def so_far(self) -> tuple[Slice, ...]:
+        """What is known when ctrl-C came between two slices: each that is left is unknown."""
+        known = {one.start for one in self._done}
+        left = [
+            Slice(start=one.start, end=one.end, unknown=STOPPED)
+            for one in self._left
+            if one.start not in known
+        ]
+        return tuple(sorted([*self._done, *left], key=lambda one: one.start))
+
+    def unasked(self) -> str | None:
+        """Why nothing is known at all, when ctrl-C came before the first slice."""
+        return None if self._done or self._left else STOPPED
 
     def _one(
         self, search: SavedSearch, window: Window, left: list[Window]
@@ -108,7 +126,7 @@ class Past:
                 self._free(job)
                 half = halve(window)
                 rest = rest_of(window, half)
-                left[:0] = [rest, half] if rest is not None else [half]
+                left[:1] = [rest, half] if rest is not None else [half]
                 return None, None
             unknown = self._fetch(job, status)
         except _NotWhole as fault:

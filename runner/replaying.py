@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -11,13 +13,17 @@ from msgspec import Struct
 
 from connectors.model import Clock, Row
 from runner.alerts import make_alert
-from runner.bundle import Bundle
+from runner.bundle import Bundle, neighbours
+from runner.catalogue import CATALOGUE
 from runner.config import Config, Mode, SearchConfig
 from runner.electing import with_anybody
+from runner.loading import load_bundle
+from runner.playbook import PlaybookFaults
 from runner.roles import Roles
 from runner.routing import Unrouted
 from runner.spool import Spool, SpooledHit
 from runner.stage import Endless, PlayClock, Stage, assumed
+from runner.stage_memory import Memory, digest_of, keep, take
 from runner.staged import Played, played_in
 from runner.stand_ins import Deed, EdrOverlay, WaitedSiem
 
@@ -79,19 +85,31 @@ def replay(
     *,
     with_hunts: bool = True,
 ) -> Replayed:
-    """Play every hit of the spool in a new folder. `clock` is the real one, for what is waited
-    for at products; `tell` gets how many of how many are played."""
+    """Play every hit of the spool, on a journal in this folder; where a stop left one that fits, it
+    goes on there. `clock` is the real one, for what is waited for at products; `tell` gets how many
+    of how many are played."""
     if not len(spool):
         return Replayed(cases=(), hits=0)
-    first_at = spool.first_at()
-    start = datetime.fromtimestamp(first_at, UTC) if first_at else clock.now()
+    digest = _digest(config, version, spool, says, with_hunts=with_hunts)
+    stopped = take(folder, digest)
+    if stopped is None:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700)
     stage = _stage(
-        folder, config, roles, clock, PlayClock(start), version.bundles, says, with_hunts=with_hunts
+        folder,
+        config,
+        roles,
+        clock,
+        _clock(stopped, spool, clock),
+        version.bundles,
+        says,
+        with_hunts=with_hunts,
     )
     try:
-        why = stage.open()
-        done, fault, is_stopped = _play(stage, config, version, spool, tell)
-        return Replayed(
+        why = stage.open(stopped)
+        before = 0 if stopped is None else stopped.done
+        done, fault, is_stopped = _play(stage, config, version, spool, tell, before)
+        found = Replayed(
             cases=played_in(stage.journal),
             hits=len(spool),
             unplayed=len(spool) - done,
@@ -99,8 +117,44 @@ def replay(
             fault=fault,
             is_stopped=is_stopped,
         )
+        # What did not come to its end is played anew, not gone on with.
+        if is_stopped or not unended(found):
+            keep(folder, stage.memory(digest, done))
+        return found
     finally:
         stage.close()
+
+
+def _clock(stopped: Memory | None, spool: Spool, clock: Clock) -> PlayClock:
+    if stopped is not None:
+        return PlayClock(stopped.began_at, stopped.now)
+    first_at = spool.first_at()
+    return PlayClock(datetime.fromtimestamp(first_at, UTC) if first_at else clock.now())
+
+
+def _digest(config: Config, version: Version, spool: Spool, says: str, *, with_hunts: bool) -> str:
+    """Of all that must be the same for going on: hits, playbooks, guards, answers."""
+    parts = {
+        "hits": spool.digest(),
+        "says": f"{says} {with_hunts}",
+        "rules": _written((config.guards, config.approvals, config.people, config.hunts)),
+    }
+    for search in config.searches.values():
+        parts[f"search {search.name}"] = _written(search)
+        parts[f"playbook {search.playbook}"] = _text_of(search.playbook, config)
+    parts |= {f"played {name}": bundle.sha256 for name, bundle in version.bundles.items()}
+    return digest_of(parts)
+
+
+def _written(value: object) -> str:
+    return msgspec.json.encode(value, enc_hook=str, order="deterministic").decode()
+
+
+def _text_of(playbook: str, config: Config) -> str:
+    try:
+        return load_bundle(playbook, neighbours(config.playbook_dir), CATALOGUE).sha256
+    except (KeyError, PlaybookFaults):
+        return "not to be read"
 
 
 def _stage(
@@ -143,12 +197,16 @@ def _play(
     version: Version,
     spool: Spool,
     tell: Callable[[int, int], None],
+    before: int,
 ) -> tuple[int, str | None, bool]:
-    """How many hits were played; why not all; and whether somebody stopped it."""
+    """How many hits were played; why not all; and whether somebody stopped it. `before`: so many
+    were taken in by a rehearsal that was stopped."""
     configured = {one.playbook for one in config.searches.values()}
-    done = 0
+    done = before
+    if before:
+        tell(done, len(spool))
     try:
-        for hit in spool.in_order():
+        for hit in islice(spool.in_order(), before, None):
             moment = datetime.fromtimestamp(hit.at, UTC)
             # What is due before the hit comes first, as it would have.
             stage.settle(moment)

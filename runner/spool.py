@@ -6,6 +6,7 @@ that was stopped goes on where it was.
 
 from __future__ import annotations
 
+import hashlib
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,6 +78,12 @@ class Spool:
     def first_at(self) -> float:
         """The earliest time that any hit tells; 0 when none does."""
         return min((at for at in self._times if at), default=0.0)
+
+    def digest(self) -> str:
+        """Of the whole file: another hit makes another one."""
+        self.keep()
+        self._file.seek(0)
+        return hashlib.file_digest(self._file, "sha256").hexdigest()
 
     def keep(self) -> None:
         self._file.flush()

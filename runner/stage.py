@@ -29,8 +29,10 @@ from runner.journal.records import (
     SubjectState,
 )
 from runner.routing import Admission, Routing, start_run
+from runner.stage_memory import Memory
 from runner.staged import about
-from runner.stand_ins import Deed, StandInChat, StandInRoles, StandInTickets
+from runner.stand_in_talk import StandInChat, StandInTickets
+from runner.stand_ins import Deed, EdrMemory, EdrOverlay, StandInRoles
 
 MOST_TURNS = 20_000
 """How often one hit may go on before the rehearsal says that it does not end."""
@@ -43,14 +45,15 @@ class Endless(Exception):
 class PlayClock:
     """Time that only the rehearsal moves, and never back."""
 
-    def __init__(self, start: datetime) -> None:
-        self._now = self._start = start
+    def __init__(self, start: datetime, now: datetime | None = None) -> None:
+        self.began_at = start
+        self._now = start if now is None else now
 
     def now(self) -> datetime:
         return self._now
 
     def monotonic(self) -> float:
-        return (self._now - self._start).total_seconds()
+        return (self._now - self.began_at).total_seconds()
 
     def sleep(self, seconds: float) -> None:
         self.go_to(self._now + timedelta(seconds=seconds))
@@ -105,18 +108,44 @@ class Stage:
             lambda key: ", ".join(about(self._approval(key))),
             lambda key: answer(self._approval(key)),
         )
-        ours = {"chat": self._chat, "tickets": StandInTickets(deeds)}
+        self._edr = products.get("edr")
+        self._tickets = StandInTickets(deeds)
+        ours = {"chat": self._chat, "tickets": self._tickets}
         self.roles = StandInRoles(config, {**products, **{name: ours[name] for name in spoken}})
         self._routing = Routing(config, bundles)
         self.crew = Crew(self.journal, config, self.roles, clock, self._look, _carry)
 
-    def open(self) -> tuple[str, ...]:
-        """Arm the throw-away journal; why it only observes all the same, a sentence each."""
+    def open(self, stopped: Memory | None = None) -> tuple[str, ...]:
+        """Arm the throw-away journal, or go on where a rehearsal was stopped; why it only observes
+        all the same, a sentence each."""
         self.journal.own()
         arming.refresh_proof(self.journal, self.config, lambda: self.roles.edr)
+        if stopped is not None:
+            self._recall(stopped)
         with self.journal.write() as tx:
-            arming.arm(tx, "rehearsal", "a rehearsal")
+            if stopped is None:
+                # Once: arming anew would only observe the hits before.
+                arming.arm(tx, "rehearsal", "a rehearsal")
             return arming.standing(tx, self.config).why
+
+    def memory(self, digest: str, done: int) -> Memory:
+        """What going on later needs beside the journal."""
+        edr = self._edr.memory() if isinstance(self._edr, EdrOverlay) else EdrMemory()
+        return Memory(
+            digest=digest,
+            done=done,
+            began_at=self.clock.began_at,
+            now=self.clock.now(),
+            edr=edr,
+            chat=self._chat.memory(),
+            tickets=self._tickets.memory(),
+        )
+
+    def _recall(self, stopped: Memory) -> None:
+        if isinstance(self._edr, EdrOverlay):
+            self._edr.recall(stopped.edr)
+        self._chat.recall(stopped.chat)
+        self._tickets.recall(stopped.tickets)
 
     def close(self) -> None:
         self.journal.close()

@@ -88,7 +88,11 @@ def look_back(service: Service, wish: Wish, tell: Callable[[str, Slice, int], No
             searched.append(Searched(search=name, slices=slices))
         except ConnectorError as fault:
             searched.append(Searched(search=name, why=str(fault)))
-        is_stopped = past.is_stopped
+        except KeyboardInterrupt:
+            # Between two slices: what is known is told, and what was not asked is named.
+            is_stopped = True
+            searched.append(Searched(search=name, slices=past.so_far(), why=past.unasked()))
+        is_stopped = is_stopped or past.is_stopped
     return _judged(wish, tuple(searched), found, known, today, is_stopped=is_stopped)
 
 

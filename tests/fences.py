@@ -166,6 +166,8 @@ ROOMS: tuple[tuple[int, str], ...] = (
     (6, "runner/exported.py"),
     (6, "runner/rehearsal_file.py"),
     (7, "runner/stand_ins.py"),
+    (7, "runner/stand_in_talk.py"),
+    (8, "runner/stage_memory.py"),
     (7, "runner/canned.py"),
     (9, "runner/stage.py"),
     (9, "runner/staged.py"),

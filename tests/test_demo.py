@@ -124,7 +124,7 @@ def test_demo_when_over_then_every_command_works_on_its_folder(twice: Twice) -> 
     assert f"To undo: stockade release {FIRST}" in shown.out
     status = run_command("status", *config, folder=twice.folder)
     assert status.out.startswith("mode act\n")
-    assert f"isolated {SECOND}" in status.out
+    assert f"isolation {SECOND}" in status.out
     assert run_command("audit", "verify", *config, folder=twice.folder).code == 0
 
 

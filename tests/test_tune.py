@@ -238,6 +238,34 @@ def test_busy_siem_is_waited_for(world: World) -> None:
     assert tuned.clusters[0].hits == 10
 
 
+def test_ctrl_c_between_two_slices_then_partial_and_what_is_left_is_named(world: World) -> None:
+    nightly(world)
+    seen: list[object] = []
+
+    def tell(_name: str, one: object, _left: int) -> None:
+        seen.append(one)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+
+    tuned = look_back(world.service, WEEK, tell)
+    assert tuned.is_stopped
+    assert not tuned.is_whole
+    slices = tuned.searched[0].slices
+    assert [one.unknown for one in slices].count(None) == 2
+    assert {one.unknown for one in slices[:-2]} == {"stopped before it was asked"}
+    assert "stopped before it was asked" in tuned_text(tuned)
+
+
+def test_ctrl_c_before_the_first_slice_then_said(world: World) -> None:
+    def press() -> None:
+        raise KeyboardInterrupt
+
+    world.before.append(("GET *", press))
+    tuned = look_back(world.service, WEEK, lambda *_: None)
+    assert tuned.is_stopped
+    assert "NOT SEARCHED: stopped before it was asked" in tuned_text(tuned)
+
+
 def test_ctrl_c_frees_the_job_and_keeps_what_was_seen(world: World) -> None:
     nightly(world)
 
