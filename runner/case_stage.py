@@ -6,7 +6,6 @@ from __future__ import annotations
 from connectors.model import AssessmentKind, CaseStage
 from runner.journal import Tx, ledger, runs
 from runner.journal.records import LIVE, Case, LedgerRow, LedgerState, Run, RunStatus
-from runner.wording import is_contradicted
 
 _DOUBTFUL = (LedgerState.UNKNOWN, LedgerState.FAILED, LedgerState.FOREIGN)
 
@@ -35,7 +34,7 @@ def _needs_a_person(rows: list[LedgerRow], found: list[Run]) -> bool:
     is_doubtful = any(
         row.state in _DOUBTFUL
         or row.drift
-        or (row.state is LedgerState.CONFIRMED and is_contradicted(row))
+        or (row.state is LedgerState.CONFIRMED and ledger.is_contradicted(row))
         for row in rows
     )
     return is_doubtful or any(run.status in (RunStatus.PARKED, RunStatus.FAILED) for run in found)

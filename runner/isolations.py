@@ -17,7 +17,7 @@ from runner.hostname import is_same_host
 from runner.journal import Journal, Tx, approvals, ledger
 from runner.journal.records import STANDING, LedgerRow, LedgerState
 from runner.result import Result
-from runner.wording import clock_text, heard_of, is_contradicted, ledger_words
+from runner.wording import clock_text, heard_of, ledger_words
 
 LASTING = (*STANDING, LedgerState.FOREIGN)
 """States in which there may be something to let back."""
@@ -68,7 +68,7 @@ def is_open(row: LedgerRow, now: datetime) -> bool:
 def needs_person(row: LedgerRow, now: datetime) -> bool:
     """Unknown, drifted, overdue, made by somebody else, or still talking."""
     in_doubt = row.state in (LedgerState.UNKNOWN, LedgerState.FOREIGN)
-    is_talking = row.state is LedgerState.CONFIRMED and is_contradicted(row)
+    is_talking = row.state is LedgerState.CONFIRMED and ledger.is_contradicted(row)
     return in_doubt or is_talking or row.drift is not None or leases.is_overdue(row, now)
 
 

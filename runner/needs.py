@@ -7,7 +7,6 @@ from datetime import timedelta
 from runner import ticket_trouble
 from runner.journal import Journal, approvals, ledger, runs
 from runner.refused_sign_ins import refused
-from runner.wording import is_contradicted
 
 FAILURE_SHOWN = timedelta(hours=24)
 """How long a failed run, and what a ticket refused, is shown as something that needs a person."""
@@ -18,7 +17,7 @@ def needs_of(journal: Journal) -> list[str]:
     with journal.read() as tx:
         since = tx.clock.now() - FAILURE_SHOWN
         parked = runs.parked_steps(tx)
-        talking = [row for row in ledger.standing(tx) if is_contradicted(row)]
+        talking = [row for row in ledger.standing(tx) if ledger.is_contradicted(row)]
         found = [
             f"{run.playbook} failed for {run.case_id} ({run.error}): "
             f"look at stockade show {run.case_id}"

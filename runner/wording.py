@@ -10,6 +10,7 @@ from connectors.base import Effect
 from connectors.document import Block, Bullets, Code, Document, Paragraph, Table, shorten
 from connectors.model import Alert, Assessment
 from runner.config import Mode
+from runner.journal import ledger
 from runner.journal.records import Case, LedgerRow, LedgerState
 from runner.journal.talk_records import TalkVerdict
 from runner.masking import mask_secrets
@@ -34,7 +35,7 @@ LEDGER_WORDS = {
 def ledger_words(row: LedgerRow) -> str:
     """A row's state in words; what was heard against it goes with it, for ever."""
     words = LEDGER_WORDS[row.state]
-    if not is_contradicted(row):
+    if not ledger.is_contradicted(row):
         if row.talk is not None and row.talk.verdict is TalkVerdict.SILENT:
             return f"{words} and by silence" if row.state is LedgerState.CONFIRMED else words
         return words
@@ -43,16 +44,11 @@ def ledger_words(row: LedgerRow) -> str:
     return f"{words} (while it was isolated, it talked)"
 
 
-def is_contradicted(row: LedgerRow) -> bool:
-    """Did the host speak with somebody although the EDR called it isolated?"""
-    return row.talk is not None and row.talk.verdict is TalkVerdict.TALKING
-
-
 def heard_of(row: LedgerRow) -> str | None:
     """What its own events say of an isolation; None where nobody listened, or it is over."""
     if row.talk is None or row.talk.verdict is None:
         return None
-    is_shown = row.state is LedgerState.CONFIRMED or is_contradicted(row)
+    is_shown = row.state is LedgerState.CONFIRMED or ledger.is_contradicted(row)
     return mask_secrets(row.talk.text) if is_shown else None
 
 

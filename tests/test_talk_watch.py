@@ -149,9 +149,11 @@ def test_isolation_when_it_is_heard_to_talk_late_then_what_was_confirmed_is_take
     assert verdict(world) is TalkVerdict.SILENT
     quarter(world, live, speak)
     assert verdict(world) is TalkVerdict.TALKING
-    # And it is not acquitted by being silent from then on.
-    for _ in range(8):
+    # And it is not acquitted by being silent from then on, nor by a look that fails.
+    world.splunk.misbehave(method="POST", path="*/jobs", status=403, times=None, body="{}")
+    for _ in range(3):
         quarter(world, live)
+    world.splunk.behave()
     assert verdict(world) is TalkVerdict.TALKING
     contradictions = [t for t in world.thread(world.questions()[0]) if "CONTRADICTION" in t]
     assert len(contradictions) == 1

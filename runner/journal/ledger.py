@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from runner.journal.records import STANDING, LedgerRow, LedgerState
+from runner.journal.talk_records import TalkVerdict
 from runner.journal.transaction import Tx, instant
 
 
@@ -95,6 +96,11 @@ def is_talk_due(tx: Tx) -> bool:
         row.talk is None or (row.talk.due_at is not None and row.talk.due_at <= now)
         for row in confirmed
     )
+
+
+def is_contradicted(row: LedgerRow) -> bool:
+    """Did the host speak with somebody although the EDR called it isolated?"""
+    return row.talk is not None and row.talk.verdict is TalkVerdict.TALKING
 
 
 def sweep_after(tx: Tx, delay: timedelta) -> None:
