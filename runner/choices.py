@@ -12,6 +12,7 @@ from runner.masking import mask_secrets
 NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "keycap_ten")
 YES = Choice(name="approve", emoji="white_check_mark", label="approve")
 NO = Choice(name="deny", emoji="x", label="deny")
+WORDS = ("approve", "deny")
 YES_ROLES = (ChoiceRole.APPROVE, ChoiceRole.PICK, ChoiceRole.ANSWER)
 NO_ROLES = (ChoiceRole.DENY, ChoiceRole.VETO)
 """What the words `approve` and `deny` may stand for."""

@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from connectors.model import CheckResult
-from runner.config import Approvals
+from runner.config import FALLBACK, Approvals
+from runner.electing import with_members
 from runner.service import Service
 from runner.user_groups import UserGroups
 
@@ -18,7 +19,20 @@ def check_groups(service: Service) -> Sequence[CheckResult]:
         return []
     groups = UserGroups(service.config, service.roles, service.clock)
     policy = groups.policy()
-    return [*(_group(groups, name) for name in approvals.groups), *_quorums(policy)]
+    found = [_group(groups, name) for name in approvals.groups]
+    return [*found, *_quorums(policy), *_without_chat(service)]
+
+
+def _without_chat(service: Service) -> list[CheckResult]:
+    """A group is read in its chat: where people may answer elsewhere, somebody is to be named."""
+    approvals = service.config.approvals
+    named = with_members(approvals, {}).approvers
+    is_elsewhere = approvals.cli or service.roles.has(FALLBACK)
+    if not is_elsewhere or len(named) >= approvals.quorum:
+        return []
+    what = f"while the user groups' chat is down, {len(named)} may answer elsewhere"
+    mend = f"{approvals.quorum} must agree: name people beside the groups, or nobody can then"
+    return [CheckResult(what=what, ok=True, mend=mend)]
 
 
 def _group(groups: UserGroups, name: str) -> CheckResult:

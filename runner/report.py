@@ -19,7 +19,7 @@ from runner.anchors import latest
 from runner.approvals import quick_yes
 from runner.card_text import decision_sentence
 from runner.case_graph import graph_of, origin_blocks
-from runner.choices import said_by
+from runner.choices import WORDS, said_by
 from runner.config import Mode
 from runner.guards import GuardAnswer, Ruling, denials, strictest
 from runner.journal import Tx, approvals, cases, ledger, runs
@@ -131,6 +131,9 @@ def _vote_line(approval: Approval, vote: Vote) -> str:
     who = f"{vote.person or 'not an approver'} (account {vote.account})"
     counted = "counted" if vote.counted else f"not counted: {vote.why_not}"
     said = said_by(approval, vote.choice)
+    if vote.is_typed:
+        # One that was typed wrongly is kept with its first word, which no card offers.
+        said = f"typed «{vote.choice}»" if vote.choice in WORDS else f"{said} in words"
     return f"{who} {said}: first seen {clock_text(vote.seen_at)}, {counted}"
 
 

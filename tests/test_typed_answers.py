@@ -13,6 +13,7 @@ from connectors.emulators.slack_workspace import CHANNEL
 from runner.journal.records import Approval, ApprovalState
 from runner.reply_check import ReplyCheck
 from runner.service import Tick
+from runner.views import show_case
 from tests.second_chat import (
     ADA,
     BO,
@@ -82,6 +83,8 @@ def test_yes_when_typed_in_the_cards_thread_then_it_cuts(world: World, text: str
     assert world.again(question).decided_by == ("responder-a",)
     (vote,) = world.again(question).votes
     assert vote.is_typed
+    case = show_case(world.journal, world.config, world.case().id).text
+    assert "responder-a (account U0RESPONDA) approved in words" in case
 
 
 def test_yes_when_also_sent_to_the_channel_then_it_cuts(world: World) -> None:
@@ -256,7 +259,9 @@ def test_attempts_when_somebody_floods_the_thread_then_each_is_told_once(world: 
     world.ticks(3, every_s=20)
     told = [text for text in world.thread(question) if "does not count" in text]
     assert len(told) == 1
-    assert RESPONDER_A not in told[0]
+    assert "U0GUEST" in told[0]
+    case = show_case(world.journal, world.config, world.case().id).text
+    assert "(account U0GUEST) typed «approve»" in case
 
 
 def test_no_when_typed_between_the_decision_and_the_call_then_nothing_is_sent(
