@@ -104,7 +104,10 @@ class LastLook:
             return ()
         try:
             answers = place.chat.read_card(message).answers
-            return with_presses(approval, answers, is_second=place.is_second)
+            with self._journal.read() as tx:
+                # Pressed until just now.
+                current = approvals.read(tx, approval.id)
+            return with_presses(current, answers, is_second=place.is_second)
         except NotFound:
             # There is nothing any more that anybody could answer.
             return ()

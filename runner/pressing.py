@@ -15,8 +15,9 @@ from connectors.model import Answer, MessageRef, Press
 from runner.config import Config
 from runner.journal import Journal, Tx, approvals
 from runner.journal.pressed import Pressed
-from runner.journal.records import Approval, ApprovalState
+from runner.journal.records import Approval, ApprovalState, ChoiceRole
 
+NO_ROLES = (ChoiceRole.DENY, ChoiceRole.VETO)
 MOST_REMEMBERED = 500
 """Refusals that are written down, by one process: whoever presses without end fills no disk."""
 
@@ -101,7 +102,7 @@ def _why_not(approval: Approval | None, press: Press) -> str | None:
     """Why a press belongs to no open question; None when it is to be judged."""
     if approval is None:
         return "its question is not known"
-    if not _takes_answers(approval):
+    if not _takes(approval, press.choice):
         return f"the question is {approval.state} already"
     cards = approvals.messages_of(approval)
     if not cards:
@@ -115,10 +116,12 @@ def _why_not(approval: Approval | None, press: Press) -> str | None:
     return None
 
 
-def _takes_answers(approval: Approval) -> bool:
-    """Until the call is sent, a no may still stop it."""
+def _takes(approval: Approval, choice: str) -> bool:
+    """A no to what people agreed to is taken, too: it stops what is not sent yet, and else whoever
+    gave it is told that it came too late."""
     if approval.state is ApprovalState.APPROVED:
-        return approval.due_at is not None
+        noes = {asked.choice.emoji for asked in approval.choices if asked.role in NO_ROLES}
+        return choice in noes and not approval.closed
     return approval.state in (ApprovalState.POSTING, ApprovalState.OPEN)
 
 

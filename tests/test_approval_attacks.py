@@ -30,6 +30,13 @@ Where each is tried (what is not named stands below, in this file):
 | a no typed just before a yes | `test_typed_answers.py::test_no_when_it_is_typed_after_the_last_look_then_it_is_seen_before_a_yes_counts` |
 | somebody else's login on the machine | `test_answering.py::test_answer_when_it_may_not_be_given_then_one_sentence_and_nothing_is_noted` |
 | a yes and a no at once | `test_approvals.py::test_approval_when_yes_and_no_come_in_one_reading_then_denied` |
+| a button of card A sent for card B | `test_buttons.py::test_press_when_a_button_of_one_card_is_sent_for_another_then_neither_is_answered` |
+| a button that was changed | `test_buttons.py::test_press_when_a_button_was_changed_then_the_card_is_void` |
+| a press from elsewhere, or by nobody | `test_buttons.py::test_press_when_it_is_not_from_our_card_then_it_is_refused_and_the_reason_written_down` |
+| a press by a guest, bot or deactivated account | `test_buttons.py::test_press_when_the_listed_account_may_not_answer_then_not_approved_and_told` |
+| an old press, replayed | `test_buttons.py::test_press_when_an_old_one_is_replayed_for_the_question_that_is_asked_anew_then_refused` |
+| a yes and a pressed no at once | `test_buttons.py::test_press_when_a_no_comes_while_the_yes_is_read_then_it_is_a_no` |
+| one person, a reaction and a press | `test_buttons.py::test_press_when_it_is_the_same_person_as_the_reaction_then_it_is_one_vote` |
 | the look-up fails | `test_approvals.py::test_approval_when_the_look_up_fails_then_not_approved_until_it_works` |
 | the list of who reacted is cut | `test_slack.py::test_read_card_when_the_list_of_accounts_is_cut_then_unavailable` |
 | nobody may approve | `test_approvals.py::test_config_when_nobody_known_may_approve_then_refused` |
@@ -91,7 +98,7 @@ def reasons(world: World) -> list[str]:
 
 def test_attacks_when_they_are_tried_elsewhere_then_those_tests_are_there() -> None:
     named = [(found["file"], found["name"]) for found in TEST.finditer(str(__doc__))]
-    assert len(named) == 30
+    assert len(named) == 37
     assert [one for one in named if one[1] not in defined_in(one[0])] == []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,22 @@ def test_card_when_there_is_no_app_token_then_listening_ends_and_nothing_changes
         world.service.hearing.stop()
 
 
+def test_card_when_the_package_is_not_installed_then_it_has_no_button_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "slack_sdk"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "slack_sdk", None)
+    with running_world(tmp_path, WITH_BUTTONS) as world:
+        world.arm()
+        world.service.hearing.start()
+        wait_for(lambda: "install stockade[socket]" in caplog.text)
+        world.service.hearing.stop()
+        assert buttons(world, asked(world)) == []
+        mends = [str(result.mend) for result in world.service.roles.chat.check()]
+        assert any("install stockade[socket]" in mend for mend in mends)
+
+
 def test_card_when_it_is_decided_then_its_buttons_are_gone(world: World) -> None:
     question = asked(world)
     world.no(question)
@@ -210,6 +227,42 @@ def test_press_when_serve_works_then_it_is_looked_at_before_the_next_regular_loo
         assert decided.decided_at is not None
         assert (decided.decided_at - pressed_at[0]).total_seconds() < 1.0
         assert world.contains() == [HOST]
+
+
+LAST_READ = "*entities/devices/v2*"
+CALL = "POST *action_name=contain*"
+
+
+def test_press_when_a_no_comes_between_the_decision_and_the_call_then_nothing_is_sent(
+    world: World,
+) -> None:
+    question = asked(world)
+    world.yes(question)
+
+    def then_no() -> None:
+        world.before.append((LAST_READ, lambda: pressed_no(world, question)))
+
+    world.before.append(("*users.info*", then_no))
+    world.ticks(2, 10)
+    assert world.again(question).state is ApprovalState.APPROVED, "people had agreed before"
+    assert world.asked_to("contain") == []
+    why = "responder-b said no before anything was sent"
+    assert f"Nothing was sent to {HOST}: {why}." in world.thread(question)
+
+
+def test_press_when_a_no_comes_after_the_call_then_it_is_told_that_it_came_too_late(
+    world: World,
+) -> None:
+    question = asked(world)
+    world.yes(question)
+    world.before.append((CALL, lambda: pressed_no(world, question)))
+    world.ticks(3, 60)
+    assert world.contains() == [HOST]
+    assert any("The no of responder-b came too late" in text for text in world.thread(question))
+
+
+def pressed_no(world: World, question: Approval) -> None:
+    assert press(world, question, NO, RESPONDER_B)
 
 
 # -- the connection --------------------------------------------------------------------------------

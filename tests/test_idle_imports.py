@@ -17,6 +17,7 @@ NOT_NEEDED = (
     "markupsafe",
     "tenacity",
     "jsonschema",
+    "slack_sdk",
     "responses",
     "pytest",
     # of the standard library, the expensive ones
