@@ -40,8 +40,8 @@ bench: $(VENV)/.installed-test ## ratios, both sides in one run; triage beside p
 	  $(BIN)/python -m bench.$$name || fault=1; done; exit $$fault
 
 lock: $(VENV)/uv/bin/uv ## write both lock files anew (UPGRADE=--upgrade takes newer versions)
-	$(call compile,--extra build --extra metrics --extra socket,requirements.lock)
-	$(call compile,--extra build --extra metrics --extra socket --extra test --constraint requirements.lock,requirements-test.lock)
+	$(call compile,--extra build --extra metrics --extra socket --extra evtx,requirements.lock)
+	$(call compile,--extra build --extra metrics --extra socket --extra evtx --extra test --constraint requirements.lock,requirements-test.lock)
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) demo-state build dist stockade.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,4 +1,4 @@
-"""Exported events as rows: JSON lines and CSV, read as they come, so that no file is too large.
+"""Exported events as rows: JSON lines, CSV, EVTX, read as they come, so that no file is too large.
 
 What cannot be read is named with its line; nothing is left out silently.
 """
@@ -16,7 +16,14 @@ from connectors.model import Row
 
 MOST_BYTES = 1_048_576
 """How long one line may be: an endless one would fill the memory."""
-ENDINGS = (".jsonl", ".ndjson", ".json", ".csv")
+ENDINGS = (".jsonl", ".ndjson", ".json", ".csv", ".evtx")
+NO_EVTX = (
+    "EVTX needs the package evtx, which is not installed: install stockade[evtx], or write the "
+    "file as JSON lines first"
+)
+EVTX_HEADER = 4096
+EVTX_CHUNK = 65_536
+"""Sizes in bytes. Source: libyal, *Windows XML Event Log (EVTX) format*, read 2026-11-25."""
 
 
 class NotRead(Exception):
@@ -27,15 +34,13 @@ def exported_rows(path: Path) -> Iterator[tuple[int, Row | str]]:
     """Each row with its line's number, or why that line is none. Errors: `NotRead`."""
     name = visible(str(path))
     ending = path.suffix.lower()
-    if ending == ".evtx":
-        raise NotRead(
-            f"{name}: EVTX is not read; write it as JSON lines first (evtx_dump -o jsonl)"
-        )
     if ending not in ENDINGS:
         raise NotRead(f"{name}: the name must end in one of {', '.join(ENDINGS)}")
     try:
         if ending == ".csv":
             yield from _csv_rows(path)
+        elif ending == ".evtx":
+            yield from _evtx_rows(path)
         else:
             with path.open("rb") as stream:
                 yield from _json_rows(stream)
@@ -119,6 +124,46 @@ def _put(row: Row, name: str, value: Any) -> None:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
+
+
+# -- EVTX ------------------------------------------------------------------------------------------
+
+
+def _evtx_rows(path: Path) -> Iterator[tuple[int, Row | str]]:
+    """Each record, by its place in the file; what is damaged is named, and the rest is read.
+
+    Errors: `NotRead` for a file that is no EVTX, or when the package is not installed."""
+    lost = _chunks_missing(path)
+    try:
+        from evtx import PyEvtxParser
+    except ImportError:
+        raise NotRead(f"{visible(str(path))}: {NO_EVTX}") from None
+    records = iter(PyEvtxParser(str(path)).records_json())
+    number = 0
+    while True:
+        number += 1
+        try:
+            found = next(records)
+        except StopIteration:
+            break
+        except (RuntimeError, ValueError, OSError) as fault:
+            yield number, f"it is damaged: {visible(shorten(str(fault), 200))}"
+            continue
+        text = "" if found is None else str(found["data"])
+        yield number, _json_row(text.encode("utf-8", "surrogatepass"))
+    if lost:
+        yield number, f"the file ends before its last {lost} chunk(s): {number - 1} record(s) read"
+
+
+def _chunks_missing(path: Path) -> int:
+    """How many chunks the header counts and the file does not hold: the parser just ends there.
+    Errors: `NotRead` for what is no EVTX."""
+    with path.open("rb") as stream:
+        head = stream.read(EVTX_HEADER)
+        size = stream.seek(0, 2)
+    if len(head) < EVTX_HEADER or not head.startswith(b"ElfFile\0"):
+        raise NotRead(f"{visible(str(path))}: it is no EVTX file")
+    return max(0, int.from_bytes(head[42:44], "little") - (size - EVTX_HEADER) // EVTX_CHUNK)
 
 
 # -- CSV -------------------------------------------------------------------------------------------

@@ -221,6 +221,7 @@ ONLY_PLACES: dict[str, tuple[str, ...]] = {
     "requests": ("connectors/http.py", "runner/drill_child.py"),
     "tenacity": ("connectors/http.py",),
     "slack_sdk": ("connectors/chat/slack_socket.py",),
+    "evtx": ("runner/exported.py",),
     "sqlite3": ("runner/journal/*",),
     "drawsvg": ("runner/wmic/picture.py",),
     "jinja2": ("runner/template.py", "runner/expression.py"),

@@ -108,7 +108,7 @@ def test_replay_when_lines_are_bad_then_each_is_named_and_the_rest_is_played(
     ("arguments", "said"),
     [
         (("replay", "gone.jsonl"), "gone.jsonl cannot be read: No such file"),
-        (("replay", "events.evtx"), "EVTX is not read"),
+        (("replay", "events.evtx"), "events.evtx cannot be read: No such file"),
         (("replay", "events.txt"), "the name must end in one of .jsonl"),
         (("replay", "one.jsonl", "--search", "other"), "--search names one of"),
         (("replay", "one.jsonl", "--playbook", "gone.yaml"), "gone.yaml cannot be read"),
