@@ -104,8 +104,8 @@ class Reach:
         if len(self._places) == 1:
             return
         with self._journal.read() as tx:
-            is_known = tx.meta(_key(place)) is None and place.name not in approval.unread
-        if is_known:
+            is_clean = tx.meta(_key(place)) is None and place.name not in approval.unread
+        if is_clean:
             return
         with self._journal.write() as tx:
             tx.set_meta(_key(place), None)
