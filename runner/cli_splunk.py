@@ -124,10 +124,10 @@ def _one(arguments: Namespace, installer: Install, plan: Plan) -> str:
         return "the same already"
     if not arguments.json:
         print(visible(plan.difference, keep_newlines=True), flush=True)
+        if plan.macros:
+            print("The search in Splunk uses macros, and the shipped one does not:")
         for macro in plan.macros:
-            print(
-                f"The search in Splunk uses the macro {visible(macro)}; the shipped one does not."
-            )
+            print(f"  {visible(macro.sentence())}", flush=True)
     if arguments.dry_run:
         return f"would be written; it is {plan.standing} now"
     if plan.standing is Standing.EDITED and not arguments.overwrite:

@@ -100,12 +100,15 @@ def test_install_when_somebody_edited_the_search_then_it_stays_unless_told(
     line: CommandLine, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert install(line, "--yes", "wmic-format") == 0
-    line.splunk.saved[FORMAT]["search"] += " | search NOT `our_exceptions(1)`"
+    line.splunk.saved[FORMAT]["search"] += " | search NOT `our_exceptions(1)` `ours`"
+    line.splunk.macros["our_exceptions(1)"] = {"definition": "user=$u$ `deeper`"}
     capsys.readouterr()
     assert install(line, "--yes", "wmic-format") == 1
     said = "".join(capsys.readouterr())
     assert "not written: somebody has edited it" in said
-    assert "uses the macro our_exceptions" in said
+    assert "macro our_exceptions(1) (app search, sharing app) = user=$u$ `deeper`" in said
+    assert "macro ours: missing, or not shared" in said
+    assert "macro deeper: missing, or not shared" in said
     assert "our_exceptions" in line.splunk.saved[FORMAT]["search"]
     assert install(line, "--yes", "--overwrite", "wmic-format") == 0
     assert "our_exceptions" not in line.splunk.saved[FORMAT]["search"]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from connectors.siem.splunk.macros import names_in
 from connectors.siem.splunk.search_check import fields_of
 from runner.checks import check
 from tests.polling import poll, polling_world, records, store, watermark
@@ -69,6 +70,56 @@ def test_check_when_a_search_is_unsound_then_it_says_how_to_mend_it(
 ) -> None:
     world.splunk.saved[HITS] |= changed
     assert any(words in said for said in bad(world)), bad(world)
+
+
+def macros(world: World) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = check(world.service).data
+    return [one for one in found if "macro" in one["what"]]
+
+
+def test_check_when_a_search_uses_a_macro_then_it_is_shown_as_it_is_now(world: World) -> None:
+    world.splunk.saved[HITS]["search"] = "index=main `wmic_filter` | fields cmdline, host"
+    world.splunk.macros["wmic_filter"] = {"definition": 'process_name="wmic.exe" `inner`'}
+    world.splunk.macros["inner"] = {"definition": "`wmic_filter`", "sharing": "global"}
+    assert [one["ok"] for one in macros(world)] == [True, True], "each once, though they call back"
+    text = check(world.service).text
+    assert 'macro wmic_filter (app search, sharing app) = process_name="wmic.exe" `inner`' in text
+    assert "macro inner (app search, sharing global)" in text
+
+
+@pytest.mark.parametrize(
+    ("macro", "ok", "words"),
+    [
+        (None, False, "missing, or not shared with this account in the app search"),
+        ({"definition": "host=*", "sharing": "user"}, False, "share it in the app"),
+        ({"definition": "host=*", "disabled": "1"}, False, "enable it"),
+        ({"definition": "earliest=-15m host=*"}, False, "it wins over the window of a poll"),
+        ({"definition": "host=*", "denied": True}, True, "nobody knows what the search finds"),
+    ],
+)
+def test_check_when_a_macro_is_unsound_or_unread_then_it_is_said(
+    world: World, macro: dict[str, Any] | None, ok: bool, words: str
+) -> None:
+    world.splunk.saved[HITS]["search"] = "index=main `wmic_filter` | fields cmdline, host"
+    if macro is not None:
+        world.splunk.macros["wmic_filter"] = macro
+    said = next(one for one in macros(world) if "macro wmic_filter" in one["what"])
+    assert said["ok"] is ok
+    assert words in f"{said['what']}: {said['mend']}"
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ('index=main `one` | search `two(1, "a,b")` `one`', ("one", "two(2)")),
+        ("`three()` `app_x:four(x)`", ("three", "app_x:four(1)")),
+        ("index=main no macro", ()),
+    ],
+)
+def test_macros_of_a_text_are_named_as_macros_conf_names_them(
+    text: str, names: tuple[str, ...]
+) -> None:
+    assert names_in(text) == names
 
 
 def test_check_when_time_words_are_only_evidence_in_quotes_then_nothing_is_wrong(

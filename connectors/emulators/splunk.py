@@ -48,6 +48,8 @@ class Splunk(Access):
     ) -> None:
         super().__init__(clock, keys=keys, store=store, base=base)
         self.saved = {name: _saved(text) for name, text in scenario.SAVED_SEARCHES.items()}
+        self.macros: dict[str, JsonObject] = {}
+        """Stanza of macros.conf → its settings; `sharing` and `denied` (403) are ours."""
 
     def snapshot(self) -> JsonObject:
         added = msgspec.to_builtins(self._added)
@@ -137,6 +139,25 @@ class Splunk(Access):
         answer = writer.feed("savedsearch", [self._saved_entry(name)])
         return msgspec.structs.replace(answer, changed=True)
 
+    def _macro(
+        self, call: Call, fields: dict[str, str], writer: Writer, groups: tuple[Any, ...]
+    ) -> Answer:
+        name = _decoded(groups[0])
+        macro = self.macros.get(name)
+        if macro is None:
+            return writer.message(404, "ERROR", f"{name} does not exist")
+        if macro.get("denied"):
+            return writer.message(403, "ERROR", _FORBIDDEN)
+        link = f"/servicesNS/nobody/search/configs/conf-macros/{groups[0]}"
+        sharing = str(macro.get("sharing", "app"))
+        entry = Entry(name=name, link=link, content=macro, acl={"sharing": sharing})
+        return writer.feed("conf-macros", [entry])
+
+    def _expanded(self, text: str) -> str:
+        """With macros that take no arguments in their places; any other stays, and is refused."""
+        known = {name: str(macro["definition"]) for name, macro in self.macros.items()}
+        return re.sub(r"`(\w+)`", lambda call: known.get(call[1], call[0]), text)
+
     def _saved_entry(self, name: str) -> Entry:
         # The SDK calls the link as it stands: a blank once encoded, a slash twice.
         encoded = name.replace("/", "%252F").replace(" ", "%20")
@@ -146,7 +167,7 @@ class Splunk(Access):
     def _dispatch(self, name: str, fields: dict[str, str], writer: Writer) -> Answer:
         saved = self.saved[name]
         sid = saved_sid(self.credentials["username"], name, next(self._numbers), self.clock.now())
-        text = _generating(saved["search"])
+        text = _generating(self._expanded(saved["search"]))
         if saved["disabled"] in (True, "1"):
             return writer.message(400, "ERROR", f"Saved search '{name}' is disabled.")
         given = {**saved, **fields}
@@ -193,6 +214,7 @@ _ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", r"server/info(?:/server-info)?", Splunk._info),
     ("GET", r"authentication/current-context", Splunk._context),
     ("GET", r"authorization/roles/([^/]+)", Splunk._role),
+    ("GET", r"configs/conf-macros/([^/]+)", Splunk._macro),
     ("GET", r"saved/searches", Splunk._list_saved),
     ("POST", r"saved/searches", Splunk._create_saved),
     ("GET", r"saved/searches/([^/]+)(?:/(history))?", Splunk._one_saved),

@@ -38,6 +38,8 @@ class Entry(Struct, frozen=True, kw_only=True):
     link: str
     content: Mapping[str, Any]
     messages: tuple[tuple[str, str], ...] = ()
+    acl: Mapping[str, str] = {}
+    """What of its access list differs from that of all."""
 
 
 class Writer:
@@ -126,7 +128,7 @@ def _entry_json(entry: Entry) -> JsonObject:
         "updated": _UPDATED,
         "links": {"alternate": entry.link},
         "author": "nobody",
-        "acl": ACL,
+        "acl": {**ACL, **entry.acl},
         "content": content,
     }
 

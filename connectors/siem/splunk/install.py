@@ -21,6 +21,7 @@ from connectors.errors import ConnectorError, NotFound, OutcomeUnknown
 from connectors.http import Repeat, path_of
 from connectors.model import JsonObject, SavedSearch
 from connectors.siem.splunk.jobs import content_of
+from connectors.siem.splunk.macros import Macro, read_macros
 from connectors.siem.splunk.rest import Rest, saved_search_path
 from connectors.siem.splunk.shipped import conf_stanza
 
@@ -34,7 +35,6 @@ _MARKED = (
     "is_scheduled",
 )
 """What the hash is over: the settings that every shipped search has."""
-_MACRO = re.compile(r"`([A-Za-z0-9_]+)")
 _TRUE, _FALSE = ("1", "true", "t"), ("0", "false", "f")
 
 
@@ -57,7 +57,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     found: dict[str, str]
     standing: Standing
     difference: str
-    macros: tuple[str, ...] = ()
+    macros: tuple[Macro, ...] = ()
+    """What the search in Splunk stands on besides; the shipped ones use none."""
 
 
 class Install:
@@ -86,7 +87,7 @@ class Install:
             found=found,
             standing=_standing(found, wanted, content),
             difference=_difference(search.name, found, wanted),
-            macros=tuple(dict.fromkeys(_MACRO.findall(found["search"]))),
+            macros=tuple(read_macros(self._rest, search, found["search"])),
         )
 
     def write(self, plan: Plan) -> str | None:

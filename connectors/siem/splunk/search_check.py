@@ -21,6 +21,7 @@ from connectors.model import (
     Window,
 )
 from connectors.siem.splunk.jobs import content_of, is_set
+from connectors.siem.splunk.macros import read_macros
 from connectors.siem.splunk.permissions import Followed, refused, wait_for
 from connectors.siem.splunk.rest import Rest, saved_search_path
 from connectors.siem.splunk.window import EVENT_FUTURE_S, EVENT_PAST_S
@@ -54,6 +55,7 @@ class SearchCheck:
         try:
             content = content_of(self._rest.read_json(saved_search_path(search)))
             found += _judge(content, facts, named, is_scheduled=is_scheduled)
+            found += self._macros(search, str(content.get("search") or ""))
             found.append(self._start(search, named))
         except NotFound as error:
             mend = "this account sees no such search: look at its name, app and owner, share it in"
@@ -63,6 +65,16 @@ class SearchCheck:
             mend = refused(error) if isinstance(error, AuthFailed) else error.text
             found.append(CheckResult(what=named, ok=False, mend=mend))
         return found
+
+    def _macros(self, search: SavedSearch, text: str) -> Iterator[CheckResult]:
+        """Each macro with what it says, so that a person sees when it is another one by now."""
+        for macro in read_macros(self._rest, search, text):
+            word = _TIME_WORD.search(_QUOTED.sub("", macro.definition))
+            mend = macro.fault
+            if mend is None and word:
+                mend = f"take `{word[0].strip()}…` out of it: it wins over the window of a poll"
+            what = f"macro {macro.name}" if mend else macro.sentence()
+            yield CheckResult(what=what, ok=mend is None, mend=mend)
 
     def _start(self, search: SavedSearch, named: str) -> CheckResult:
         now = int(self._rest.server_time().timestamp())
