@@ -72,8 +72,8 @@ def _read(rest: Rest, search: SavedSearch, name: str) -> Macro:
     try:
         reply = rest.read_json(path)
     except NotFound:
-        fault = f"missing, or not shared with this account in the app {search.app}"
-        return Macro(name=name, fault=fault)
+        missing = f"missing, or not shared with this account in the app {search.app}"
+        return Macro(name=name, fault=missing)
     except AuthFailed as refused:
         if refused.status != 403:
             raise
