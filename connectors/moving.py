@@ -5,6 +5,7 @@ Not every one does: whoever moves tickets asks first (`isinstance`), and leaves 
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Protocol, runtime_checkable
 
 from connectors.base import Effect, Recovery, action
@@ -18,7 +19,11 @@ class MovesTickets(Protocol):
     def plan_move(self, ticket: TicketRef, stage: CaseStage) -> TicketMove | None:
         """The way to where tickets of this stage belong; None, without a call, when configuration
         says none. Errors: `Rejected` with code `no_transition` for no way, several, or one that
-        asks for more."""
+        asks for more; `no_permission` where the account is shown none."""
+        ...
+
+    def was_moved(self, ticket: TicketRef, move: TicketMove, since: datetime) -> bool:
+        """Did the ticket go this way since then, wherever it is by now?"""
         ...
 
     @action(Effect.DOCUMENT, Recovery.LOOK, settle_s=30)

@@ -112,7 +112,7 @@ class TicketState:
         tell: Tell,
     ) -> None:
         """Move it, or say why not. Repeat: each is done and said once."""
-        tickets, move = self._roles.tickets, way.move
+        move = way.move
         if move is None:
             tell(str(way.why), f"{way.why} The case is now: {way.stage.value}.")
             return
@@ -121,7 +121,7 @@ class TicketState:
             name="move_ticket",
             send=lambda _elapsed_s: moving.move_ticket(ticket, move),
             action=action,
-            look=lambda _at: tickets.read_ticket(ticket).name == move.to_status or None,
+            look=lambda since: moving.was_moved(ticket, move, since) or None,
             settle_s=self._roles.settle_s("tickets", action),
             again_s=86400.0,
         )

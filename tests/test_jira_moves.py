@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -90,7 +91,6 @@ def test_plan_when_it_is_there_then_no_transition_is_looked_for(api: RequestsMoc
 @pytest.mark.parametrize(
     ("ways", "said"),
     [
-        ((), "no transition leads from Open to Done; there are: none"),
         ((way("2", "Go", "Doing"),), "there are: Go → Doing"),
         ((way("3", "Close", "Done", REQUIRED),), "the transition Close from Open asks for: Res"),
         ((way("3", "A", "Done"), way("4", "B", "Done")), "several.*: A, B; name one of them"),
@@ -161,3 +161,61 @@ def test_move_when_jira_says_no_then_grouped_and_sent_once(
 def test_options_when_a_stage_is_unknown_then_the_known_ones_are_named() -> None:
     with pytest.raises(msgspec.ValidationError, match="in_progress, on_hold, contained, closed"):
         jira(solved="Done")
+
+
+@pytest.mark.parametrize(
+    ("granted", "said", "code"),
+    [
+        (True, "no transition leads from Open to Done; there are: none", "no_transition"),
+        (False, "give the account the permission Transition Issues", "no_permission"),
+    ],
+)
+def test_plan_when_no_transition_is_shown_then_the_permission_tells_why(
+    api: RequestsMock, granted: bool, said: str, code: str
+) -> None:
+    is_in(api, "Open")
+    leads(api)
+    listed = {"TRANSITION_ISSUES": {"havePermission": granted}}
+    api.get(f"{BASE}/rest/api/3/mypermissions", json={"permissions": listed})
+    with pytest.raises(Rejected, match=said) as fault:
+        jira(closed="Done").plan_move(TICKET, CaseStage.CLOSED)
+    assert fault.value.code == code
+
+
+def change(created: str, was: str, to: str, field: str = "status") -> dict[str, Any]:
+    return {
+        "created": created,
+        "items": [{"field": field, "fromString": was, "toString": to}],
+    }
+
+
+@pytest.mark.parametrize(
+    ("status", "histories", "taken"),
+    [
+        ("Done", [], True),
+        ("Open", [], False),
+        ("Open", [change("2026-11-25T12:00:01.000+0000", "Open", "Done")], True),
+        ("Open", [change("2026-11-25T12:57:00.000+0100", "Open", "Done")], True),
+        ("Open", [change("2026-11-25T11:50:00.000+0000", "Open", "Done")], False),
+        ("Open", [change("2026-11-25T12:00:01.000+0000", "Open", "Waiting")], False),
+        ("Open", [change("2026-11-25T12:00:01.000+0000", "Open", "Done", "resolution")], False),
+        ("Waiting", [change("no time", "Open", "Done")], True),
+        ("Open", [None, {"items": 5}, {"items": [None]}], False),
+    ],
+)
+def test_look_after_a_lost_answer_when_the_ticket_went_that_way_then_it_was_moved(
+    api: RequestsMock, status: str, histories: list[Any], taken: bool
+) -> None:
+    body = {"fields": {"status": {"name": status}}, "changelog": {"histories": histories}}
+    api.get(ISSUE, json=body)
+    since = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
+    assert jira().was_moved(TICKET, MOVE, since) is taken
+
+
+@pytest.mark.parametrize("body", [{}, {"fields": {"status": {"name": "Open"}}}])
+def test_look_when_jira_shows_no_changes_then_unavailable_and_no_guess(
+    api: RequestsMock, body: dict[str, Any]
+) -> None:
+    api.get(ISSUE, json=body)
+    with pytest.raises(Unavailable):
+        jira().was_moved(TICKET, MOVE, datetime(2026, 11, 25, 12, 0, tzinfo=UTC))

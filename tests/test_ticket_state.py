@@ -116,6 +116,37 @@ def test_ticket_when_the_moves_answer_is_lost_then_it_is_moved_once(
     assert (status(world), moves(world)) == ("In Progress", 1)
 
 
+def test_ticket_when_a_person_moves_it_back_after_a_lost_answer_then_it_is_left_to_them(
+    world: World,
+) -> None:
+    world.hit()
+    world.tick()
+    world.yes(world.question())
+    world.jira.misbehave(method="POST", path="*/transitions", lose_answer=True)
+    world.tick(linger_s=0)
+    while not moves(world):
+        world.clock.advance(1)
+        world.tick(linger_s=0)
+    assert status(world) == "In Progress"
+    world.jira.move_issue("SEC-1", "To Do")
+    world.ticks(5, every_s=60)
+    assert (status(world), moves(world)) == ("To Do", 1)
+
+
+def test_ticket_when_the_account_may_not_move_it_then_that_is_said_and_the_rest_goes_on(
+    world: World,
+) -> None:
+    world.jira.tune(denied=("TRANSITION_ISSUES",))
+    isolated(world)
+    last = world.ticks(2, every_s=60)[-1]
+    assert any("permission Transition Issues" in error for error in last.errors)
+    assert "no transition leads" not in comments(world)
+    assert "isolated, confirmed by the EDR's record" in world.ticket_texts()[-1]
+    world.jira.tune(denied=())
+    assert world.ticks(2, every_s=60)[-1].errors == ()
+    assert (status(world), moves(world)) == ("In Progress", 1)
+
+
 def test_ticket_when_the_runner_ends_before_the_answer_then_the_next_one_looks_first(
     world: World,
 ) -> None:

@@ -13,7 +13,7 @@ from typing import ClassVar
 from urllib.parse import unquote
 
 from connectors.emulators.emulator import Keys
-from connectors.emulators.jira_issues import STATUSES, Issues, status_of
+from connectors.emulators.jira_issues import STATUSES, Issues
 from connectors.emulators.jira_requests import (
     JiraError,
     asked_by_query,
@@ -34,12 +34,13 @@ class Jira(Issues):
     """One site with one project. Tunable: `search_lag_s` (seconds of the clock until a new issue
     is found), `page_size` (a search's pages are never longer), `refused_fields` (a create that sets
     one of them is a 400, as when a field is not on the screen), `move_fields` (what the transition
-    to Done asks for), `custom_fields` (id → name, on the create screen)."""
+    to Done asks for), `custom_fields` (id → name, on the create screen), `denied` (permissions, by
+    key)."""
 
     PRODUCT: ClassVar[str] = "jira"
     CREDENTIALS: ClassVar[dict[str, str]] = {"email": "bot-", "api_token": ""}
     TUNABLE: ClassVar[frozenset[str]] = frozenset(
-        {"search_lag_s", "page_size", "refused_fields", "move_fields", "custom_fields"}
+        {"search_lag_s", "page_size", "refused_fields", "move_fields", "custom_fields", "denied"}
     )
     MORE_ROUTES: ClassVar[tuple[tuple[str, str, str], ...]] = (
         ("POST", r"/search/jql", "_search"),
@@ -80,7 +81,8 @@ class Jira(Issues):
 
     def _transitions(self, call: Call, parts: list[str]) -> Answer:
         self._issue(parts[0])
-        listed = [self._way(key, STATUSES[to]) for key, to in TRANSITIONS.items()]
+        ways = TRANSITIONS if "TRANSITION_ISSUES" not in self.denied else {}
+        listed = [self._way(key, STATUSES[to]) for key, to in ways.items()]
         return json_answer({"expand": "transitions", "transitions": listed})
 
     def _way(self, key: str, to: JsonObject) -> JsonObject:
@@ -102,7 +104,7 @@ class Jira(Issues):
         """Somebody moves the issue by hand."""
         with self.lock:
             found = next(one for one, to in STATUSES.items() if to["name"] == status)
-            self._issue(key)["fields"]["status"] = status_of(found)
+            self._put(self._issue(key), found)
 
     def _transit(self, call: Call, parts: list[str]) -> Answer:
         issue = self._issue(parts[0])
@@ -112,7 +114,7 @@ class Jira(Issues):
             raise JiraError(400, f"Transition id '{key}' is not valid for this issue.")
         if self._way(str(key), STATUSES[TRANSITIONS[str(key)]])["fields"]:
             raise JiraError(400, **dict.fromkeys(self.move_fields, "This field is required."))
-        issue["fields"]["status"] = status_of(TRANSITIONS[str(key)])
+        self._put(issue, TRANSITIONS[str(key)])
         return Answer(status=204, changed=True)
 
     # -- search ------------------------------------------------------------------------------------

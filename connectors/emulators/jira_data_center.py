@@ -86,7 +86,10 @@ class JiraDataCenter(Jira):
     def _permissions(self, call: Call, parts: list[str]) -> Answer:
         """All of them, whatever was asked."""
         has = call.query_value("projectKey", PROJECT) == PROJECT
-        listed = {key: {"key": key, "name": key, "havePermission": has} for key in _PERMISSIONS}
+        listed = {
+            key: {"key": key, "name": key, "havePermission": has and key not in self.denied}
+            for key in _PERMISSIONS
+        }
         return json_answer({"permissions": listed})
 
     def _listed(self, name: str, entries: list[JsonObject]) -> Answer:

@@ -135,7 +135,23 @@ class Issues(Site):
 
     def _read(self, call: Call, parts: list[str]) -> Answer:
         names = [name for name in call.query_value("fields").split(",") if name]
-        return json_answer(self._shown(self._issue(parts[0]), names or None))
+        issue = self._issue(parts[0])
+        shown = self._shown(issue, names or None)
+        if "changelog" in call.query_value("expand"):
+            told = list(reversed(issue.get("history", [])))
+            page = {"startAt": 0, "maxResults": len(told), "total": len(told)}
+            shown["changelog"] = {**page, "histories": told}
+        return json_answer(shown)
+
+    def _put(self, issue: JsonObject, status: str) -> None:
+        """Give an issue another status, and write the change down."""
+        was, to = issue["fields"]["status"], status_of(status)
+        issue["fields"]["status"] = to
+        item = {"field": "status", "fieldtype": "jira", "fieldId": "status"}
+        item |= {"from": was["id"], "fromString": was["name"]}
+        item |= {"to": to["id"], "toString": to["name"]}
+        change = {"id": self._next_id(), "author": self._author(), "created": self._now()}
+        issue.setdefault("history", []).append({**change, "items": [item]})
 
     def _shown(self, issue: JsonObject, names: list[str] | None) -> JsonObject:
         comments = issue["fields"]["comment"]

@@ -25,6 +25,7 @@ class Site(Emulator):
     ) -> None:
         super().__init__(clock, keys=keys, store=store)
         self.refused_fields: tuple[str, ...] = ()
+        self.denied: tuple[str, ...] = ()
         self.custom_fields: dict[str, str] = {}
         self._last_id = 10_000
 
@@ -72,7 +73,12 @@ class Site(Emulator):
             raise JiraError(400, "The permissions query parameter is required.")
         project = call.query_value("projectKey", PROJECT)
         listed = {
-            key: {"id": str(number), "key": key, "name": key, "havePermission": project == PROJECT}
+            key: {
+                "id": str(number),
+                "key": key,
+                "name": key,
+                "havePermission": project == PROJECT and key not in self.denied,
+            }
             for number, key in enumerate(asked, 10)
         }
         return json_answer({"permissions": listed})

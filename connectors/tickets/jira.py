@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 from connectors.base import Connector
@@ -125,6 +126,10 @@ class Jira(JiraProduct, Connector):
     def move_ticket(self, ticket: TicketRef, move: TicketMove) -> None:
         """Repeat: done already is no error."""
         jira_moves.move(self._session, self._issue_path(ticket), move)
+
+    def was_moved(self, ticket: TicketRef, move: TicketMove, since: datetime) -> bool:
+        """Read off the ticket's own changes."""
+        return jira_moves.was_taken(self._session, self._issue_path(ticket), move, since)
 
     # -- comments ----------------------------------------------------------------------------------
 

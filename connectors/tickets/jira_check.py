@@ -57,7 +57,7 @@ def _permissions(
     session: JiraSession, project: str, needed: dict[str, str]
 ) -> Iterator[CheckResult]:
     try:
-        granted = _granted(session, project, needed)
+        granted = _granted(session, needed, projectKey=project)
     except ConnectorError as fault:
         yield CheckResult(what=f"Jira: project {project}", ok=False, mend=fault.text)
         return
@@ -70,13 +70,21 @@ def _permissions(
 def require_browse(session: JiraSession, project: str) -> None:
     """Errors: `AuthFailed` when the account may not see the project's issues; a failed look is its
     own fault."""
-    if "BROWSE_PROJECTS" not in _granted(session, project, ("BROWSE_PROJECTS",)):
+    if "BROWSE_PROJECTS" not in _granted(session, ("BROWSE_PROJECTS",), projectKey=project):
         text = f"give the account the permission Browse Projects in project {project}"
         raise AuthFailed(PRODUCT, text)
 
 
-def _granted(session: JiraSession, project: str, asked: Iterable[str]) -> set[str]:
-    params = {"projectKey": project, "permissions": ",".join(asked)}
+def require_transitions(session: JiraSession, issue_id: str) -> None:
+    """Errors: `Rejected`, code `no_permission`, when the account may not move the issue; a failed
+    look is its own fault."""
+    if not set(_TO_MOVE) <= _granted(session, _TO_MOVE, issueId=issue_id):
+        text = "give the account the permission Transition Issues: it is shown no transition"
+        raise Rejected(PRODUCT, text, code="no_permission")
+
+
+def _granted(session: JiraSession, asked: Iterable[str], **where: str) -> set[str]:
+    params = {**where, "permissions": ",".join(asked)}
     listed = session.read(session.path("mypermissions"), params).get("permissions")
     return {
         key

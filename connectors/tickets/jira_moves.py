@@ -7,15 +7,20 @@ Source: `GET` and `POST /rest/api/3/issue/{issueIdOrKey}/transitions`; v2 names 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import Any
 
 from connectors.errors import Rejected, Unavailable
 from connectors.http import Repeat
 from connectors.model import TicketMove
+from connectors.tickets.jira_check import require_transitions
 from connectors.tickets.jira_session import PRODUCT, JiraSession
 
 _UNTOUCHED = "new"
 """Jira's own key of the category *To Do*, whatever the language."""
+_CLOCKS_APART = timedelta(minutes=5)
+"""How far Jira's clock may be behind ours."""
 
 
 def planned(session: JiraSession, issue: str, wanted: str) -> TicketMove:
@@ -67,11 +72,55 @@ def move(session: JiraSession, issue: str, planned: TicketMove) -> None:
     )
 
 
+def was_taken(session: JiraSession, issue: str, planned: TicketMove, since: datetime) -> bool:
+    """Did the ticket go this way since then, wherever it is by now? Somebody may have moved it on,
+    or back. Errors: `Unavailable` when Jira does not show the changes.
+
+    Source: `GET /rest/api/3/issue/{issueIdOrKey}` with `expand=changelog`, newest first; v2 names
+    the same. The vendor's OpenAPI document, read 2026-11-25.
+    """
+    shown = session.read(issue, {"fields": "status", "expand": "changelog"})
+    fields, changes = shown.get("fields"), shown.get("changelog")
+    status = fields.get("status") if isinstance(fields, dict) else None
+    listed = changes.get("histories") if isinstance(changes, dict) else None
+    if not isinstance(status, dict) or not isinstance(listed, list):
+        raise Unavailable(PRODUCT, "does not show the ticket's changes")
+    if status.get("name") == planned.to_status:
+        return True
+    way = (planned.from_status, planned.to_status)
+    return way in _ways_taken(listed, since - _CLOCKS_APART)
+
+
+def _ways_taken(listed: list[Any], since: datetime) -> Iterator[tuple[str, str]]:
+    """From which status to which the ticket went, of what Jira tells of later than then."""
+    for change in listed:
+        if not isinstance(change, dict):
+            continue
+        items = change.get("items")
+        if not isinstance(items, list) or not _is_later(change.get("created"), since):
+            continue
+        for item in items:
+            if isinstance(item, dict) and item.get("field") == "status":
+                yield str(item.get("fromString")), str(item.get("toString"))
+
+
+def _is_later(created: Any, since: datetime) -> bool:
+    """A time that cannot be read is taken for later: nothing is repeated because of it."""
+    try:
+        at = datetime.fromisoformat(str(created))
+    except ValueError:
+        return True
+    return at.tzinfo is None or at >= since
+
+
 def _transition(session: JiraSession, issue: str, now: str, wanted: str) -> dict[str, Any]:
     params = {"expand": "transitions.fields"}
     listed = session.read(f"{issue}/transitions", params).get("transitions")
     if not isinstance(listed, list):
         raise Unavailable(PRODUCT, "does not show the ticket's transitions")
+    if not listed:
+        # Jira shows none to whoever may take none: that is another fault than no way.
+        require_transitions(session, issue.rpartition("/")[2])
     ways = [way for way in listed if isinstance(way, dict) and way.get("id") and _target(way)]
     found = [way for way in ways if _target(way).casefold() == wanted.casefold()]
     found = found or [w for w in ways if str(w.get("name")).casefold() == wanted.casefold()]

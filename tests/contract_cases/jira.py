@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
@@ -28,6 +29,14 @@ _LABEL = f"stockade-{sha256(b'case-1').hexdigest()[:16]}"
 _MOVE = TicketMove(from_status="Open", to_status="Done", transition="31", is_untouched=True)
 
 
+_SINCE = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
+_CHANGE = {
+    "id": "9",
+    "created": "2026-11-25T12:00:00.000+0000",
+    "items": [{"field": "status", "fromString": "Open", "toString": "Done"}],
+}
+
+
 def _page(key: str, entries: list[Any]) -> dict[str, Any]:
     return {key: entries, "startAt": 0, "maxResults": 50, "total": len(entries)}
 
@@ -38,6 +47,7 @@ def issue() -> dict[str, Any]:
     return {
         "id": TICKET.id,
         "key": TICKET.key,
+        "changelog": _page("histories", [_CHANGE]),
         "fields": {
             "status": {"name": "Open", "statusCategory": {"key": "new"}},
             "comment": _page("comments", [comment]),
@@ -98,6 +108,7 @@ CASE = Case(
         "find_ticket": lambda tickets: tickets.find_ticket("case-1"),
         "read_ticket": lambda tickets: tickets.read_ticket(TICKET),
         "plan_move": lambda tickets: tickets.plan_move(TICKET, CaseStage.CLOSED),
+        "was_moved": lambda tickets: tickets.was_moved(TICKET, _MOVE, _SINCE),
         "find_comment": lambda tickets: tickets.find_comment(TICKET, "key-1"),
         "find_attachment": lambda tickets: tickets.find_attachment(TICKET, "report.json"),
     },
