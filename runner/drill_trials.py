@@ -119,7 +119,8 @@ def kill_in_flight(stage: Stage, spot: Spot) -> Trial:
     with stage.world(_name(spot), settle_s=SLOW_SETTLE_S) as world:
         killed = die_in_flight(stage.crew, world, spot)
         found = stage.carry_on(world) if killed.was_killed else stage.judge(world, killed)
-        what = f"killed while {spot} was on its way"
+        was = "killed" if killed.was_killed else "to be killed"
+        what = f"{was} while {spot} was on its way"
         return Trial(
             what=what,
             kills=killed.was_killed,

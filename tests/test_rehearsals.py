@@ -63,7 +63,7 @@ def test_wmic_format_when_people_agree_then_host_and_spread_are_isolated_and_rec
     for part in (
         f"{HOST} isolated, confirmed by the EDR's record",
         f"{SPREAD_HOST} isolated, confirmed by the EDR's record",
-        "responder-a (account U0RESPONDA) :white_check_mark:",
+        "responder-a (account U0RESPONDA) approved",
         "Spread",
         "updater.exe process list",
         "Not checked",

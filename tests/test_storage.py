@@ -456,13 +456,9 @@ def test_arm_when_the_journal_was_lost_then_only_after_a_poll(world: World) -> N
 def on_overlay(world: World, *, accept: bool) -> Service:
     world.journal.close()
     config = world.configure({"accept_passing_disk": accept})
-    world.open()
     # Emulated products may be acted on from anywhere; real ones may not.
-    service = Service(config, world.journal, world.service._runtime)
-    world.journal.close()
-    journal = Journal(config.state_dir, world.clock, on=[Mount("/", "overlay")])
-    world.journal, service.journal = journal, journal
-    return service
+    world.journal = Journal(config.state_dir, world.clock, on=[Mount("/", "overlay")])
+    return Service(config, world.journal, world.service._runtime)
 
 
 def test_check_on_a_passing_disk_then_it_is_named(world: World) -> None:
