@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
+import msgspec
 import pytest
 
 from connectors.chat.slack_blocks import ACTION, OR_PRESS, card_message
 from connectors.document import Document
 from connectors.emulators.slack_messages import buttons_of
 from connectors.emulators.slack_workspace import BOT_USER, CHANNEL, OTHER_CHANNEL
-from connectors.model import Card, Choice, JsonObject
-from runner.journal import Journal
-from runner.journal.records import Approval, ApprovalState
-from tests.acting import Acting, wait_for
+from connectors.model import Answer, Card, Choice, JsonObject, MessageRef, Press
+from runner.journal import Journal, approvals
+from runner.journal.records import Approval, ApprovalState, SecondCard
+from runner.pressing import Pressing, binding_of, with_presses
+from tests.acting import PATIENCE_S, Acting, wait_for
+from tests.command_line import QUICK, command_line
 from tests.world import World, running_world
-from tests.world_settings import HOST, NO, RESPONDER_A, RESPONDER_B, YES
+from tests.world_settings import HOST, NO, RESPONDER_A, RESPONDER_B, YES, merged
 
 WITH_BUTTONS: dict[str, Any] = {
     "connectors": {
@@ -302,6 +307,30 @@ def test_serve_when_it_ended_then_its_buttons_are_dead_and_reactions_count(world
     assert world.contains() == [HOST]
 
 
+def test_serve_when_told_to_stop_then_it_had_said_that_it_listens_and_ends_cleanly(
+    tmp_path: Path,
+) -> None:
+    with (
+        command_line(tmp_path, merged(QUICK, WITH_BUTTONS)) as line,
+        line.start("serve") as served,
+    ):
+        watchdog = Timer(PATIENCE_S, served.kill)
+        watchdog.start()
+        assert served.stderr is not None
+        told = []
+        for text in served.stderr:
+            told.append(text)
+            if "answers in chat are heard at once" in text:
+                break
+        served.send_signal(signal.SIGTERM)
+        out, err = served.communicate()
+        watchdog.cancel()
+    assert (served.returncode, out) == (0, "stopped\n")
+    assert "Traceback" not in "".join(told) + err
+    assert "Exception ignored" not in err
+    assert sum("heard at once" in text for text in told) == 1
+
+
 def test_press_when_another_process_took_over_then_it_is_not_acknowledged(world: World) -> None:
     """It would be lost otherwise: nobody reads what was not written down."""
     question = asked(world)
@@ -506,3 +535,32 @@ def test_envelope_when_it_is_of_any_other_kind_then_acknowledged_and_nothing_mor
     ):
         assert world.slack.deliver({**odd, "envelope_id": f"odd-{number}"})
     assert len(world.entries()) == entries
+
+
+def test_press_when_it_is_under_the_card_of_the_other_chat_then_it_counts_there_only(
+    world: World,
+) -> None:
+    question = asked(world)
+    assert question.card is not None
+    elsewhere = MessageRef(channel="C0OTHER", id="9.9", sha256="")
+    second = SecondCard(name="other", first="slack", card=question.card, message=elsewhere)
+    with world.journal.write() as tx:
+        approvals.save(tx, msgspec.structs.replace(question, second=second))
+    press = Press(
+        account="U0OTHER",
+        team="T0OTHER",
+        channel="C0OTHER",
+        message_id="9.9",
+        card=question.id,
+        binding=binding_of(question),
+        choice=YES,
+        pressed_at="9.8",
+        envelope="e-1",
+    )
+    pressing = Pressing(world.journal, world.config)
+    assert pressing.note(press) is None
+    again = world.again(question)
+    assert with_presses(again, (), is_second=False) == ()
+    assert with_presses(again, (), is_second=True) == (Answer(account="U0OTHER", choice=YES),)
+    wrong = msgspec.structs.replace(press, channel=CHANNEL)
+    assert pressing.note(wrong) == "Your press does not count: the button is of another card."
