@@ -9,7 +9,7 @@ SEED := 1
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test test-real soak bench lock clean
+.PHONY: help demo check test test-real soak bench bench-peers lock clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1 \t/p' Makefile
@@ -38,6 +38,9 @@ soak: $(VENV)/.installed-test ## every shipped playbook, killed at every point a
 bench: $(VENV)/.installed-test ## ratios, both sides in one run; triage beside published rules (CORPUS=file.jsonl)
 	@fault=0; for name in "triage $(CORPUS)" idle runs backlog waiting; do \
 	  $(BIN)/python -m bench.$$name || fault=1; done; exit $$fault
+
+bench-peers: $(VENV)/.installed-test ## the same calls as steps of DBOS, Luigi and Ansible, installed for it
+	$(BIN)/python -m bench.beside $(VENV)/peers
 
 lock: $(VENV)/uv/bin/uv ## write both lock files anew (UPGRADE=--upgrade takes newer versions)
 	$(call compile,--extra build --extra metrics --extra socket --extra evtx,requirements.lock)

@@ -82,8 +82,8 @@ class Floor:
     """A hand-written script: the same requests, and as many commits."""
 
     def __init__(self, folder: Path, asked: list[PreparedRequest], base_url: str) -> None:
-        self._calls = [
-            (request.method, base_url + request.path_url, request.body, dict(request.headers))
+        self.calls = [
+            (request.method, base_url + request.path_url, dict(request.headers), _text(request))
             for request in asked
         ]
         self._session = requests.Session()
@@ -96,14 +96,19 @@ class Floor:
     def run(self, commits: int) -> None:
         """One run: a call, its share of the commits, the next call."""
         done = 0
-        for place, (method, url, body, headers) in enumerate(self._calls, start=1):
+        for place, (method, url, headers, body) in enumerate(self.calls, start=1):
             answer = self._session.request(
                 method or "", url, data=body, headers=headers, timeout=10
             )
             answer.raise_for_status()
-            while done * len(self._calls) < place * commits:
+            while done * len(self.calls) < place * commits:
                 self._db.execute("insert into step (body) values (?)", (answer.text[:300],))
                 done += 1
+
+
+def _text(request: PreparedRequest) -> str | None:
+    body = request.body
+    return body.decode() if isinstance(body, bytes) else body
 
 
 class Product:

@@ -45,7 +45,7 @@ from tests.world_settings import HOST, SEARCH
 
 HITS = 10_000
 OPEN = 10
-ROUNDS = 11
+ROUNDS = 7
 AIM_BYTES, AIM_RATIO, AIM_MB = 1024, 1.05, 1.0
 NAME = "WS-{:05}"
 PLAYBOOK = """\

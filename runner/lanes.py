@@ -92,6 +92,10 @@ class Lanes:
             return run
 
 
+_KNOWN: set[type] = set()
+"""The types that were looked at."""
+
+
 def _know_types() -> None:
     """Let msgspec look at each record's type once, in one thread: its first look at a type is not
     safe in two (a crash of the process, seen with 0.22)."""
@@ -99,6 +103,9 @@ def _know_types() -> None:
     while waiting:
         for kind in waiting.pop().__subclasses__():
             waiting.append(kind)
+            if kind in _KNOWN:
+                continue
+            _KNOWN.add(kind)
             # A type that cannot be decoded never is.
             with suppress(TypeError):
                 msgspec.json.Decoder(kind)
