@@ -26,8 +26,8 @@ from requests.adapters import HTTPAdapter
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.exceptions import HTTPError as Urllib3Error
-from urllib3.exceptions import SSLError as Urllib3SSLError
 
+from connectors.certificates import certificate_fault
 from connectors.document import shorten, visible
 from connectors.errors import (
     AuthFailed,
@@ -409,9 +409,10 @@ class HttpClient:
 
     def _fault(self, error: BaseException, repeat: Repeat) -> Exception:
         root = _root(error)
-        if _is_certificate_fault(root):
-            text = "the certificate was refused; set tls.ca_file or tls.fingerprint_sha256: "
-            return Unavailable(self.product, text + self._clean(str(root)), code="certificate")
+        refused = certificate_fault(root, is_trust_set=isinstance(self._verify, str))
+        if refused is not None:
+            text = f"{refused}: {self._clean(str(root))}"
+            return Unavailable(self.product, text, code="certificate")
         if isinstance(error, _NEVER_FORMED):
             return Rejected(self.product, "the request cannot be formed", code="malformed_request")
         if _never_sent(error):
@@ -529,12 +530,6 @@ _HANDSHAKE_REASONS = frozenset(
 )
 """OpenSSL's words for a connection that came to no agreement. Any other TLS error may have struck
 after the request was sent."""
-
-
-def _is_certificate_fault(root: BaseException) -> bool:
-    if isinstance(root, ssl.SSLCertVerificationError):
-        return True
-    return isinstance(root, Urllib3SSLError) and "ingerprint" in str(root)
 
 
 def _is_proxy_fault(error: BaseException) -> bool:

@@ -23,6 +23,7 @@ ROOMS: tuple[tuple[int, str], ...] = (
     (0, "connectors/errors.py"),
     (0, "connectors/model.py"),
     (0, "connectors/document.py"),
+    (0, "connectors/certificates.py"),
     (1, "connectors/http.py"),
     (1, "connectors/harmless.py"),
     (1, "connectors/product.py"),

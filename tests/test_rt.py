@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import json
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import pytest
 import requests
+import responses
 from hypothesis import example, given
 from hypothesis import strategies as st
 from responses import RequestsMock
@@ -251,7 +252,21 @@ def test_find_when_nothing_is_found_then_none_only_where_the_field_can_be_seen(
     strict_responses.get(
         f"{API}/queue/Incidents", json={"TicketCustomFields": [{"name": "Stockade Key"}]}
     )
+    strict_responses.get(f"{API}/tickets", json=page({"id": "1"}))
     assert make().find_ticket("case-1") is None
+    assert "Incidents" in str(strict_responses.calls[-1].request.url)
+
+
+def test_find_when_no_ticket_at_all_is_shown_then_an_error_and_never_none(
+    strict_responses: RequestsMock,
+) -> None:
+    strict_responses.get(f"{API}/tickets", json=page())
+    strict_responses.get(
+        f"{API}/queue/Incidents", json={"TicketCustomFields": [{"name": "Stockade Key"}]}
+    )
+    strict_responses.get(f"{API}/tickets", json=page())
+    with pytest.raises(AuthFailed, match="give it ShowTicket"):
+        make().find_ticket("case-1")
 
 
 @pytest.mark.parametrize(
@@ -283,6 +298,7 @@ def test_find_when_the_search_gives_another_key_then_it_is_not_taken(
     strict_responses.get(
         f"{API}/queue/Incidents", json={"TicketCustomFields": [{"name": "Stockade Key"}]}
     )
+    strict_responses.get(f"{API}/tickets", json=page(other))
     assert make().find_ticket("case-1") is None
 
 
@@ -436,6 +452,31 @@ def test_list_when_empty_because_the_ticket_is_hidden_then_an_error(
     strict_responses.get(f"{API}/ticket/7", status=403, json={"message": "Forbidden"})
     with pytest.raises(AuthFailed):
         call(make())
+
+
+@pytest.mark.parametrize(
+    ("told", "kept", "is_found"), [("3", b"abc", True), ("9", b"abc", False), ("0", b"", True)]
+)
+def test_find_attachment_when_rt_holds_less_than_was_sent_then_it_is_none(
+    told: str, kept: bytes, is_found: bool
+) -> None:
+    with RequestsMock(assert_all_requests_are_fired=False) as api:
+        unseen(api, shows_comments=True)
+        listed = {"id": "9", "Filename": "a.json", "ContentLength": told}
+        api.replace(responses.GET, f"{API}/ticket/7/attachments", json=page(listed))
+        api.get(f"{API}/ticket/7/attachments", json=page())
+        api.get(f"{API}/attachment/9", json={"Content": b64encode(kept).decode()})
+        assert make().find_attachment(TICKET, "a.json") is is_found
+
+
+@pytest.mark.parametrize("told", [None, "", "-1", "many", "٣"])
+def test_find_attachment_when_no_length_is_told_then_unavailable(
+    strict_responses: RequestsMock, told: str | None
+) -> None:
+    listed = {"id": "9", "Filename": "a.json", "ContentLength": told}
+    strict_responses.get(f"{API}/ticket/7/attachments", json=page(listed))
+    with pytest.raises(Unavailable, match="how long"):
+        make().find_attachment(TICKET, "a.json")
 
 
 def unseen(api: RequestsMock, *, shows_comments: bool) -> None:

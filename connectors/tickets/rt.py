@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import logging
 import re
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 
 from connectors.base import Connector
-from connectors.document import Document, Paragraph, shorten, visible
+from connectors.document import Document, Paragraph, visible
 from connectors.errors import (
     AuthFailed,
     ConnectorError,
@@ -23,7 +23,12 @@ from connectors.errors import (
 )
 from connectors.http import HttpSettings, Repeat, Runtime, path_of
 from connectors.model import CheckResult, JsonObject, Secret, TicketDraft, TicketRef, TicketStatus
-from connectors.tickets.rt_check import check_queue, require_comments, require_key_field
+from connectors.tickets.rt_check import (
+    check_queue,
+    require_comments,
+    require_key_field,
+    require_tickets,
+)
 from connectors.tickets.rt_draft import (
     comment_marker,
     correlation_key,
@@ -32,6 +37,7 @@ from connectors.tickets.rt_draft import (
     lost_of,
     ticket_of,
 )
+from connectors.tickets.rt_files import decoded, is_whole, require_file
 from connectors.tickets.rt_product import RtProduct
 from connectors.tickets.rt_session import (
     PRODUCT,
@@ -45,8 +51,6 @@ from connectors.tickets.rt_text import text_of
 
 log = logging.getLogger(__name__)
 
-_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,98}[A-Za-z0-9]")
-_DEVICE_NAMES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 _MAX_TITLE_BYTES = 100  # leaves room for a mark in the 255 characters that RT keeps
 _TRANSACTION = re.compile(r"/transaction/(\d+)/?$")
 
@@ -106,7 +110,7 @@ class Rt(RtProduct, Connector):
         """The oldest ticket that really carries the key; in any queue, for people move tickets.
 
         Errors: every failure of the look-up, never None; `Rejected` when the account does not see
-        the key's field, for then RT finds nothing whatever there is.
+        the key's field, or no ticket at all in the queue: then RT finds nothing whatever there is.
         Source: `GET /REST/2.0/tickets` (TicketSQL).
         """
         key, name = correlation_key(correlation), self._options.key_field
@@ -118,6 +122,7 @@ class Rt(RtProduct, Connector):
             if key in values:
                 return self._ref(ticket, Unavailable)
         require_key_field(self._session, self._options)
+        require_tickets(self._session, self._options)
         return None
 
     def read_ticket(self, ticket: TicketRef) -> TicketStatus:
@@ -167,10 +172,7 @@ class Rt(RtProduct, Connector):
         """Attach a file to a comment of its own. Repeat: adds a second one of the same name.
         Errors: `Rejected` before any call for a name that could leave its folder or mean a device
         on some system, and for an empty file, which RT does not take; `Rejected` when RT cut it."""
-        if not _FILE_NAME.fullmatch(name) or _DEVICE_NAMES.fullmatch(name):
-            raise Rejected(PRODUCT, f"not a safe file name: {visible(shorten(name, 80))!r}")
-        if not content:
-            raise Rejected(PRODUCT, f"an empty file cannot be attached: {name}")
+        require_file(name, content)
         attached = {
             "FileName": name,
             # Never a type that a browser would show: the content is evidence.
@@ -188,10 +190,11 @@ class Rt(RtProduct, Connector):
             raise Rejected(PRODUCT, f"{text}: raise RT's MaxAttachmentSize")
 
     def find_attachment(self, ticket: TicketRef, name: str) -> bool:
-        """Errors: `NotFound`, `AuthFailed` as for the ticket, and where no comment is shown."""
+        """A file that RT cut short is none: sent again, `attach_file` says what is wrong with it.
+        Errors: `NotFound`, `AuthFailed` as for the ticket, and where no comment is shown."""
         path = _ticket_path(ticket, "attachments")
-        for entry in self._session.pages(path, {"fields": "Filename"}):
-            if entry.get("Filename") == name:
+        for entry in self._session.pages(path, {"fields": "Filename,ContentLength"}):
+            if entry.get("Filename") == name and is_whole(self._session, entry):
                 return True
         # RT leaves out what may not be seen: it is not there only if comments are shown at all.
         self._read(ticket)
@@ -268,11 +271,7 @@ class Rt(RtProduct, Connector):
 
     def _content(self, number: str) -> bytes:
         """A file as RT stored it. The length that RT tells is the one that was sent, cut or not."""
-        text = self._after_write(api_path("attachment", number)).get("Content")
-        try:
-            return b64decode(text)  # type: ignore[arg-type]
-        except (TypeError, ValueError):
-            raise OutcomeUnknown(PRODUCT, "does not give the file back") from None
+        return decoded(self._after_write(api_path("attachment", number)), OutcomeUnknown)
 
     def _after_write(self, path: str, params: Mapping[str, str | int] | None = None) -> JsonObject:
         try:

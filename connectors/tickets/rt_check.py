@@ -55,6 +55,17 @@ def require_key_field(session: RtSession, options: RtProduct.Options) -> None:
     _shows(_queue(session, options.queue), options.key_field)()
 
 
+def require_tickets(session: RtSession, options: RtProduct.Options) -> None:
+    """Errors: `AuthFailed` when the account sees no ticket in the queue: without ShowTicket each
+    run would open one more, and none would be found again."""
+    if not session.search(f"Queue = '{options.queue}'", newest=True):
+        text = (
+            f"shows this account no ticket at all in queue {options.queue}, so none is known to be "
+            "missing: give it ShowTicket, and open a first one as docs/products/rt.md says"
+        )
+        raise AuthFailed(PRODUCT, text)
+
+
 def require_comments(session: RtSession, options: RtProduct.Options) -> None:
     """Errors: `AuthFailed` when no comment is shown on any of the account's first tickets: then a
     comment that is not seen may be there all the same."""

@@ -49,7 +49,7 @@ def _page(*items: dict[str, Any]) -> dict[str, Any]:
 _COMMENT = {"id": "72", "Type": "Comment", "Data": comment_marker("key-1") + "\n"}
 _PARTS = (
     {"Subject": comment_marker("k"), "Filename": ""},
-    {"id": "9", "Subject": "", "Filename": "report.json"},
+    {"id": "9", "Subject": "", "Filename": "report.json", "ContentLength": "2"},
 )
 
 

@@ -138,7 +138,10 @@ def running_rt(folder: Path) -> Iterator[RtServer]:
     )
     try:
         process.start()
-        yield RtServer(base_url, tokens, process)
+        server = RtServer(base_url, tokens, process)
+        # As docs/products/rt.md says: the queue has a ticket, so that hiding one is noticed.
+        server.as_root("POST", "ticket", json={"Queue": "Incidents", "Subject": "Stockade set-up"})
+        yield server
     finally:
         process.stop()
 

@@ -260,6 +260,7 @@ def test_attach_when_rt_cuts_the_file_then_refused(rt: Rt) -> None:
     ticket = rt.create_ticket(draft())
     with pytest.raises(Rejected, match=r"MaxAttachmentSize|dropped"):
         rt.attach_file(ticket, "long.json", b"x" * (MAX_BYTES + 1000))
+    assert not rt.find_attachment(ticket, "long.json")
     rt.attach_file(ticket, "short.json", b"x" * (MAX_BYTES - 1000))
     assert rt.find_attachment(ticket, "short.json")
 
@@ -321,6 +322,16 @@ def test_find_when_the_key_field_is_not_seen_then_an_error_and_never_none(
     for rt in (connect(server, "without-SeeCustomField"), connect(server, key_field="Nothing")):
         with pytest.raises(Rejected):
             rt.find_ticket("case-0")
+
+
+def test_find_when_the_account_sees_no_ticket_then_an_error_and_none_is_opened_again(
+    server: RtServer,
+) -> None:
+    blind, wanted = connect(server, "without-ShowTicket"), draft()
+    with pytest.raises(AuthFailed, match="ShowTicket"):
+        blind.create_ticket(wanted)
+    with pytest.raises(AuthFailed, match="give it ShowTicket"):
+        blind.find_ticket(wanted.correlation)
 
 
 @pytest.mark.parametrize(
