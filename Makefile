@@ -27,8 +27,8 @@ test: check ## all checks, then the whole suite, on every core
 	$(BIN)/python -m pytest -q --numprocesses auto --dist worksteal
 
 test-real: $(VENV)/.installed-test ## install real servers (root, Debian, PyPI), and run the tests that need them
-	tests/servers/install.sh
-	STOCKADE_REAL=1 $(BIN)/python -m pytest -q -rs tests/real
+	@tests/servers/install.sh; installed=$$?; \
+	STOCKADE_REAL=1 $(BIN)/python -m pytest -q -rs tests/real && exit $$installed
 
 soak: $(VENV)/.installed-test ## every shipped playbook, killed at every point and in every other way (SEED=1)
 	@fault=0; for file in playbooks/*.yaml; do \
