@@ -1,4 +1,4 @@
-"""What `tests/servers/install.sh` makes of scripts that fail: outages are skipped, faults are not."""
+"""What `tests/servers/install.sh` makes of what fails: outages are skipped, faults are not."""
 
 from __future__ import annotations
 
