@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from tests.real.rt_server import RtServer
 from tests.real.synapse_server import User
+from tests.world_settings import malicious
 
 FIELDS = {"Severity": "high", "Affected Host": ["ws-1", "ws-2"]}
 """Custom fields that each ticket of these tests carries besides its key."""
+
+
+_numbers = count(1000)
+
+
+def own_cmdline() -> str:
+    """A command line that no other test of this run has: a case is known by it, and its ticket by
+    the case, so that no test takes the ticket of another one for its own."""
+    return malicious(number=next(_numbers))
 
 
 def with_rt(server: RtServer, folder: Path, account: str = "stockade") -> dict[str, Any]:

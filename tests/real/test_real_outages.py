@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from runner.journal.records import ApprovalState
-from tests.real.bindings import with_matrix, with_rt
+from tests.real.bindings import own_cmdline, with_matrix, with_rt
 from tests.real.chain import YES, key_of
 from tests.real.rt_server import RtServer
 from tests.real.synapse_server import SynapseServer, User
@@ -18,7 +18,7 @@ def test_case_when_rt_is_down_for_three_ticks_then_one_ticket_that_tells_all(
 ) -> None:
     with running_world(tmp_path, with_rt(rt_server, tmp_path)) as world:
         world.arm()
-        world.hit()
+        world.hit(cmdline=own_cmdline())
         rt_server.process.stop()
         try:
             ticks = [world.tick(), *world.ticks(1, every_s=60)]
@@ -42,7 +42,7 @@ def test_case_when_rt_goes_down_after_the_ticket_was_opened_then_its_news_are_to
 ) -> None:
     with running_world(tmp_path, with_rt(rt_server, tmp_path)) as world:
         world.arm()
-        world.hit()
+        world.hit(cmdline=own_cmdline())
         world.tick()
         ticket = world.case().ticket
         assert ticket is not None
@@ -70,7 +70,7 @@ def test_question_when_synapse_restarts_then_one_card_and_the_vote_counts_once(
     changes = with_matrix(tmp_path, bot, room, lead, alice)
     with running_world(tmp_path, merged(changes, {"approvals": {"quorum": 2}})) as world:
         world.arm()
-        world.hit()
+        world.hit(cmdline=own_cmdline())
         world.tick()
         question = world.question()
         assert question.message is not None

@@ -10,7 +10,7 @@ import pytest
 from runner import views
 from runner.journal.records import ApprovalState, LedgerState
 from runner.journal.talk_records import TalkVerdict
-from tests.real.bindings import with_matrix, with_rt
+from tests.real.bindings import own_cmdline, with_matrix, with_rt
 from tests.real.chain import NO, YES
 from tests.real.reaching import ALL, CUT, paths
 from tests.real.rt_server import RtServer
@@ -52,7 +52,7 @@ def test_approval_when_withdrawn_before_the_quorum_then_nobody_is_cut_off(
     changes = merged(bound, {"approvals": {"quorum": 2}})
     with running_world(tmp_path, changes, hook=lab.act) as world:
         world.arm()
-        world.hit()
+        world.hit(cmdline=own_cmdline())
         world.tick()
         room, card = card_of(world)
         question = world.question()
@@ -77,7 +77,7 @@ def test_approval_when_somebody_says_no_beside_a_yes_then_nobody_is_cut_off(
     lead, alice, bound = people(synapse_server, tmp_path)
     with running_world(tmp_path, bound, hook=lab.act) as world:
         world.arm()
-        world.hit()
+        world.hit(cmdline=own_cmdline())
         world.tick()
         room, card = card_of(world)
         question = world.question()
@@ -117,7 +117,7 @@ def test_isolation_when_the_edr_says_so_and_nothing_is_cut_then_its_events_contr
 def isolate(world: World, lab: Network) -> None:
     world.arm()
     observed_paths(lab, world.splunk)
-    world.hit()
+    world.hit(cmdline=own_cmdline())
     world.tick()
     world.yes(world.question())
     world.tick()
@@ -139,7 +139,7 @@ def test_case_when_a_credential_expires_in_mid_run_then_cut_off_once_and_hunted(
     changes = merged(with_rt(rt_server, tmp_path), splunk)
     with running_world(tmp_path, changes, hook=lab.act) as world:
         world.arm()
-        world.hit()
+        world.hit(cmdline=own_cmdline())
         if expires == "splunk":
             world.before.append(("POST */search/v2/jobs", world.splunk.expire_sessions))
         world.tick()
@@ -168,7 +168,7 @@ def test_case_when_rt_drops_a_field_then_the_ticket_says_which_and_all_goes_on(
     dropped = {"connectors": {"rt": {"options": {"fields": {"Severity": "apocalyptic"}}}}}
     with running_world(tmp_path, merged(with_rt(rt_server, tmp_path), dropped)) as world:
         world.arm()
-        world.hit()
+        world.hit(cmdline=own_cmdline())
         world.tick()
         world.yes(world.question())
         world.tick()

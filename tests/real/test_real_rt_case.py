@@ -8,10 +8,10 @@ from pathlib import Path
 
 from runner import views
 from runner.checks import check
-from tests.real.bindings import with_rt
+from tests.real.bindings import own_cmdline, with_rt
 from tests.real.rt_server import Part, RtServer
 from tests.world import World, running_world
-from tests.world_settings import HOST, malicious
+from tests.world_settings import HOST
 
 
 def told(server: RtServer, world: World) -> list[Part]:
@@ -26,7 +26,7 @@ def test_case_when_rt_keeps_the_tickets_then_opened_commented_attached_and_read_
 ) -> None:
     with running_world(tmp_path, with_rt(rt_server, tmp_path)) as world:
         world.arm()
-        world.hit(cmdline=malicious() + " <b>bold</b>")
+        world.hit(cmdline=own_cmdline() + " <b>bold</b>")
         world.tick()
         assert world.case().ticket is not None
         world.yes(world.question())
@@ -54,7 +54,7 @@ def test_case_when_its_ticket_is_deleted_then_the_channel_is_told_and_none_is_op
 ) -> None:
     with running_world(tmp_path, with_rt(rt_server, tmp_path)) as world:
         world.arm()
-        world.hit()
+        world.hit(cmdline=own_cmdline())
         world.tick()
         ticket = world.case().ticket
         assert ticket is not None
@@ -73,7 +73,7 @@ def test_case_when_the_account_may_not_open_tickets_then_it_is_said_and_the_host
     changes = with_rt(rt_server, tmp_path, "without-CreateTicket")
     with running_world(tmp_path, changes) as world:
         world.arm()
-        world.hit()
+        world.hit(cmdline=own_cmdline())
         world.tick()
         world.yes(world.question())
         world.tick()
@@ -88,7 +88,7 @@ def test_check_when_rt_keeps_the_tickets_then_each_thing_is_named(
 ) -> None:
     with running_world(tmp_path, with_rt(rt_server, tmp_path)) as world:
         world.arm()
-        world.hit()
+        world.hit(cmdline=own_cmdline())
         world.tick()
         world.yes(world.question())
         world.tick()
