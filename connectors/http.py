@@ -87,16 +87,21 @@ class Reply(Struct, frozen=True, kw_only=True):
     product: str
     repeat: Repeat
 
+    @property
+    def is_json(self) -> bool:
+        """Does it say that it is JSON? What its body is, is another question."""
+        return "json" in self.headers.get("Content-Type", "").lower() and bool(self.body)
+
     def json(self, *, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
         """The body as JSON; `pairs` makes each object from its names and values, so that a name
         that comes twice can be seen. Errors: what is no JSON is `Unavailable` after a read, and
         `OutcomeUnknown` after a write, because the product did take the request."""
-        kind = self.headers.get("Content-Type", "no content type")
-        if "json" in kind.lower() and self.body:
+        if self.is_json:
             try:
                 return jsonlib.loads(self.body, object_pairs_hook=pairs)
             except (ValueError, RecursionError):
                 pass
+        kind = self.headers.get("Content-Type", "no content type")
         what = "an empty body" if not self.body else f"{visible(kind[:80])}, not readable as JSON"
         text = f"answered HTTP {self.status} with {what}"
         if self.repeat is Repeat.ONCE:

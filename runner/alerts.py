@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from operator import itemgetter
 
 from connectors.model import Alert, Row
 from runner.hit_row import (
+    EVENT_ADDRESS,
     UTC_BY_DEFINITION,
     digest,
     hashed,
@@ -42,6 +44,10 @@ SENDER = "host"
 """Who sent the event to Splunk: with forwarding a collector, so any other field goes before it."""
 
 
+_ADDRESS = itemgetter(*EVENT_ADDRESS)
+_SPELLED_ADDRESS = "".join(f"{spelled(name)}|1:%d:%s" for name in EVENT_ADDRESS)
+
+
 class AlertIds:
     """What the alerts of one search are known by. Made for a poll of a million rows, of which most
     are known: what is the same in each row is spelled once."""
@@ -49,23 +55,32 @@ class AlertIds:
     def __init__(self, siem: str, search: str, identity: tuple[str, ...]) -> None:
         self._identity = identity
         self._search = spelled(siem) + spelled(search)
-        self._names: dict[str, str] = {}
 
     def of(self, row: Row) -> str:
         """Repeat: the same row gives the same id, whatever `_serial` and `_si` say. Errors: none.
 
         Each field's name, then its values as received; a missing field has none.
         """
+        return self._by_address(row) or self._by_fields(row)
+
+    def _by_address(self, row: Row) -> str | None:
+        """As `_by_fields` says it of a row with a plain address in Splunk, as nearly each is."""
+        try:
+            index, bucket, place, indexed = _ADDRESS(row)
+        except KeyError:
+            return None
+        if not (type(index) is type(bucket) is type(place) is type(indexed) is str):
+            return None
+        parts = self._search + _SPELLED_ADDRESS % (
+            *(len(index), index, len(bucket), bucket),
+            *(len(place), place, len(indexed), indexed),
+        )
+        return hashed(parts) if bucket and place and parts.isascii() else None
+
+    def _by_fields(self, row: Row) -> str:
         parts = self._search
         for name in identity_of(row, self._identity):
-            label = self._names.get(name)
-            if label is None:
-                label = self._names[name] = spelled(name)
-            value = row.get(name)
-            if isinstance(value, str) and value.isascii():
-                parts += f"{label}|1:{len(value)}:{value}"
-            else:
-                parts += label + spelled(texts_of(row, name))
+            parts += spelled(name) + spelled(texts_of(row, name))
         return hashed(parts)
 
 

@@ -30,6 +30,11 @@ from runner.ticket_trouble import scope_of
 
 log = logging.getLogger(__name__)
 
+AT_ONCE = 50
+"""So many cases are held in memory, of thousands that may have news."""
+REPORTS_FOR_S = 5.0
+"""How long news are told before decisions and runs get their turn."""
+
 
 class CaseReports:
     """Tells each ticket what changed. `trouble`: what could not be done, by case."""
@@ -52,27 +57,33 @@ class CaseReports:
         self._state = TicketState(journal, roles, effects)
         self._news = TicketNews(journal, config, roles, effects, self._state)
         self._told: set[str] = set()
+        self._after = ""
 
     def report_cases(self) -> None:
-        """Tell each ticket what changed since it was last told; one comment for all of it."""
+        """Tell each ticket what changed since it was last told; one comment for all of it. After a
+        few seconds others have their turn, and the next call goes on from there."""
         while self._told:
             self.trouble.pop(self._told.pop(), None)
         with self._journal.read() as tx:
-            waiting = cases.unreported(tx)
-        self._pass_over([case for case in waiting if case.ticket is None])
-        for case in (case for case in waiting if case.ticket is not None):
-            fault = self._carry(f"report case={case.id}", partial(self._keep_up, case))
-            if fault is not None:
-                self.trouble[case.id] = fault
-
-    def _pass_over(self, unticketed: Sequence[Case]) -> None:
-        """Nobody is to be told: the ticket, should there be one later, is opened with all that is
-        known by then. Thousands may wait without one, and are not to be looked at in each round."""
-        if unticketed:
+            clock = tx.clock
+            is_news = cases.has_unreported(tx)
+        if is_news:
             with self._journal.write() as tx:
-                for case in unticketed:
-                    cases.set_reported(tx, case.id, case.revision)
-                    self.trouble.pop(case.id, None)
+                cases.pass_over_unticketed(tx)
+        until = clock.monotonic() + REPORTS_FOR_S
+        while waiting := self._next():
+            for case in waiting:
+                fault = self._carry(f"report case={case.id}", partial(self._keep_up, case))
+                if fault is not None:
+                    self.trouble[case.id] = fault
+                self._after = case.id
+                if clock.monotonic() >= until:
+                    return
+        self._after = ""
+
+    def _next(self) -> list[Case]:
+        with self._journal.read() as tx:
+            return cases.unreported(tx, self._after, AT_ONCE)
 
     def _keep_up(self, case: Case) -> None:
         try:

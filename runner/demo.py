@@ -193,7 +193,7 @@ def _is_over(tx: Tx) -> bool:
     counts = runs.count_by_status(tx)
     alive = sum(counts.get(status, 0) for status in LIVE)
     pending = [row for row in ledger.every(tx) if row.state in ("requested", "accepted")]
-    return not alive and not approvals.unclosed(tx) and not cases.unreported(tx) and not pending
+    return not alive and not approvals.unclosed(tx) and not cases.has_unreported(tx) and not pending
 
 
 def _tell(tx: Tx, told: set[str], say: Callable[[str], None]) -> None:

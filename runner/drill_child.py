@@ -193,7 +193,7 @@ def is_over(journal: Journal, search: str) -> bool:
             polls.last(tx, search, ok_only=True) is not None
             and not any(counts.get(status) for status in LIVE)
             and not approvals.unclosed(tx)
-            and not cases.unreported(tx)
+            and not cases.has_unreported(tx)
             and not is_pending
         )
 

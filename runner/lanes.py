@@ -34,17 +34,17 @@ class Lanes:
         self._taking = Lock()
         self._under_way: dict[str, str] = {}
 
-    def carry_due(self, may_take: Callable[[], bool]) -> bool:
-        """Carry at least one run that is due, and more until nothing is, `may_take` says no, or
-        others must have a turn. False when nothing was due. Errors: `Fenced`, `JournalError`, from
-        whichever lane met them."""
+    def carry_due(self, may_take: Callable[[], bool], least: int = 0) -> bool:
+        """Carry at least one run that is due and of this rank at least, and more until nothing is,
+        `may_take` says no, or others must have a turn. False when nothing was due. Errors:
+        `Fenced`, `JournalError`, from whichever lane met them."""
         until = self._clock.monotonic() + TAKES_FOR_S
 
         def take() -> Run | None:
             is_time = may_take() and self._clock.monotonic() <= until
-            return self._take() if is_time else None
+            return self._take(least) if is_time else None
 
-        first = self._take()
+        first = self._take(least)
         if first is None:
             return False
         second = take() if self._most > 1 else None
@@ -78,7 +78,7 @@ class Lanes:
             with self._taking:
                 self._under_way.pop(run.id, None)
 
-    def _take(self) -> Run | None:
+    def _take(self, least: int) -> Run | None:
         """The next run that no lane has; none while a lane carries a cut that people agreed to."""
         with self._taking, self._journal.read() as tx:
             if arming.is_paused(tx) is not None:
@@ -86,7 +86,7 @@ class Lanes:
             urgent = approvals.due_call(tx)
             if urgent is not None and urgent.run_id in self._under_way:
                 return None
-            run = runs.next_due(tx, set(self._under_way.values()))
+            run = runs.next_due(tx, set(self._under_way.values()), least)
             if run is not None:
                 self._under_way[run.id] = run.case_id
             return run

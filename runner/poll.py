@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, timedelta
+from functools import partial
 
 import msgspec
 
@@ -18,11 +19,10 @@ from connectors.siem.splunk.window import can_halve, next_window, watermark_afte
 from runner.config import Config, SearchConfig, SearchMode
 from runner.journal import Journal, Tx, polls
 from runner.journal.poll_records import Poll, PollJob
-from runner.poll_rows import Admit, Admitting, store_rows
+from runner.poll_rows import Admit, Admitting, Taking, poll_of
 from runner.poll_stretch import Asked, after_part, asked_by, from_where, gap, halved, next_step
 from runner.roles import Roles
 from runner.routing import Unrouted
-from runner.row_chunks import chunks_of
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +51,7 @@ class Poller:
         self._looks: dict[str, int] = {}
         self._due: dict[str, datetime] = {}
         self._losses: dict[str, int] = {}
+        self.taking: dict[str, Taking] = {}
         self.errors: dict[str, str] = {}
         """Search → why its poll in this round was not whole."""
 
@@ -75,7 +76,9 @@ class Poller:
             with self._journal.read() as tx:
                 started = polls.job(tx, key)
             if started is not None and self._clock.now() - started.job.started_at > SLOW_AFTER:
-                self.errors.setdefault(name, "the search has not ended yet")
+                taking = self.taking.get(key)
+                said = "the search has not ended yet" if taking is None else taking.progress()
+                self.errors.setdefault(name, said)
         return bool(self._due)
 
     def advance(self) -> None:
@@ -99,6 +102,9 @@ class Poller:
     # -- turns -------------------------------------------------------------------------------------
 
     def _turn(self, search: SearchConfig, key: str, *, is_canary: bool) -> None:
+        if key in self.taking:
+            self._go_on(search)
+            return
         with self._journal.read() as tx:
             started = polls.job(tx, key)
         if started is None:
@@ -236,6 +242,7 @@ class Poller:
         """End this round's poll without moving the watermark."""
         log.warning("poll search=%s not complete: %s", search.name, why)
         self._due.pop(key, None)
+        self.taking.pop(key, None)
         self.errors[search.name] = why
         with self._journal.write() as tx:
             before = polls.watermark(tx, search.name)
@@ -256,45 +263,41 @@ class Poller:
 
     def _take(self, search: SearchConfig, started: PollJob, status: SearchStatus) -> None:
         """Store all rows; the last of them, the watermark and the poll's record go together."""
-        is_whole = status.phase is SearchPhase.COMPLETE and not started.has_gap
-        said = "; ".join(status.messages) or str(status.phase)
         with self._journal.read() as tx:
-            before = polls.watermark(tx, search.name)
-        poll = Poll(
-            search=search.name,
-            at=self._clock.now(),
-            ok=is_whole and not started.rest,
-            window=started.window,
-            from_run=started.is_run,
-            incomplete=None if is_whole else said,
-            watermark_before=before,
-            watermark_after=before,
+            poll = poll_of(started, status, self._clock.now(), polls.watermark(tx, search.name))
+        self.taking[search.name] = Taking(
+            self._journal,
+            self._clock,
+            Admitting(siem=self._config.roles["siem"], search=search, admit=self._admit),
+            started,
+            self._roles.siem.fetch_rows(started.job, status.row_count),
+            poll,
+            partial(self._finish, search, started),
         )
-        rows = self._roles.siem.fetch_rows(started.job, status.row_count)
-        for chunk, is_last in chunks_of(rows):
-            with self._journal.write() as tx:
-                poll = store_rows(tx, self._admission(search), started.window, chunk, poll)
-                if is_last:
-                    self._finish(tx, search, started, poll, is_whole=is_whole)
+        self._go_on(search)
+
+    def _go_on(self, search: SearchConfig) -> None:
+        """Take more rows in; others have their turn before the rest."""
+        taking = self.taking[search.name]
+        if not taking.go_on():
+            self._due[search.name] = self._clock.now()
+            return
+        del self.taking[search.name], self._due[search.name]
+        started, incomplete = taking.started, taking.poll.incomplete
         if not started.is_run:
             self._free(started.job)
-        del self._due[search.name]
-        if not is_whole:
-            self.errors[search.name] = f"incomplete: {said}"
+        if incomplete is not None:
+            self.errors[search.name] = f"incomplete: {incomplete}"
         if started.rest:
-            self._start(search, search.name, after_part(started, has_gap=not is_whole))
-        elif is_whole and started.covers is not None:
+            following = after_part(started, has_gap=incomplete is not None)
+            self._start(search, search.name, following)
+        elif incomplete is None and started.covers is not None:
             # There may be another run to read.
             self._due[search.name] = self._clock.now()
 
-    def _admission(self, search: SearchConfig) -> Admitting:
-        return Admitting(siem=self._config.roles["siem"], search=search, admit=self._admit)
-
-    def _finish(
-        self, tx: Tx, search: SearchConfig, started: PollJob, poll: Poll, *, is_whole: bool
-    ) -> None:
+    def _finish(self, search: SearchConfig, started: PollJob, tx: Tx, poll: Poll) -> None:
         polls.set_job(tx, search.name, None)
-        if is_whole and not started.rest:
+        if poll.incomplete is None and not started.rest:
             after = started.covers or watermark_after(started.window)
             polls.set_watermark(tx, search.name, after)
             poll = msgspec.structs.replace(poll, watermark_after=after)

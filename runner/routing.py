@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from connectors.model import Alert
+from connectors.model import Alert, AssessmentKind
 from runner.arming import arming
 from runner.config import Config, SearchConfig
 from runner.journal import Tx, cases, runs
@@ -31,11 +31,25 @@ class Unrouted(Exception):
     mend it."""
 
 
+def rank_of(alert: Alert) -> int:
+    """How urgent a hit looks by itself, 0 to `runs.MOST_URGENT`: in a flood the worst is carried
+    first. An order and no judgement: that is made, with all that belongs to it, by the run."""
+    from runner.wmic import assess
+
+    return list(AssessmentKind).index(assess(alert).assessment)
+
+
 class Routing:
     """Admits alerts. Playbooks that are not given are read when a new alert needs them."""
 
-    def __init__(self, config: Config, bundles: Mapping[str, Bundle] | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        bundles: Mapping[str, Bundle] | None = None,
+        rank: Callable[[Alert], int] = rank_of,
+    ) -> None:
         self._config = config
+        self._rank = rank
         self._bundles: dict[str, Bundle] = dict(bundles or {})
 
     def bundle(self, name: str) -> Bundle:
@@ -80,12 +94,13 @@ class Routing:
             if _was_only_observed(tx, known, number):
                 again = 1 + len(runs.of_case(tx, known.id))
                 bundle = self.bundle(search.playbook)
-                start_run(tx, known.id, alert.id, bundle, generation=again)
+                rank = self._rank(alert)
+                start_run(tx, known.id, alert.id, bundle, generation=again, rank=rank)
             return Admission.REPEAT
         host = None if alert.host is None else normalise_host(alert.host)
         case = cases.new_case(tx, alert, key, host)
         cases.add_alert(tx, alert, case.id)
-        start_run(tx, case.id, alert.id, self.bundle(search.playbook))
+        start_run(tx, case.id, alert.id, self.bundle(search.playbook), rank=self._rank(alert))
         return Admission.NEW
 
 
@@ -126,9 +141,10 @@ def start_run(
     generation: int = 1,
     requested_by: str | None = None,
     inputs: dict[str, Any] | None = None,
+    rank: int = runs.MOST_URGENT,
 ) -> Run:
     """Queue a run, pinned to the exact text of its playbooks. Its id follows from case and
-    generation."""
+    generation. `rank`: what a person asked for goes first."""
     run_id = "run-" + hashlib.sha256(f"{case_id}:{generation}".encode()).hexdigest()[:16]
     runs.keep_bundle(tx, bundle.sha256, bundle.name, bundle.body)
     now = tx.clock.now()
@@ -144,6 +160,6 @@ def start_run(
         requested_by=requested_by,
         inputs=inputs or {},
     )
-    runs.save(tx, run)
+    runs.save(tx, run, rank)
     tx.entry("run_queued", {"case": case_id, "run": run_id}, {"bundle": bundle.sha256})
     return run

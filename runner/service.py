@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from connectors.errors import ConnectorError
 from connectors.http import HttpClient, HttpSettings, Repeat, Runtime
-from connectors.model import Clock
+from connectors.model import Alert, Clock
 from runner import arming
 from runner.config import Config
 from runner.hearing import Hearing
@@ -28,7 +28,7 @@ from runner.noticing import notice
 from runner.poll import Poller
 from runner.refused_sign_ins import JournalRefusals
 from runner.roles import Roles
-from runner.routing import Routing
+from runner.routing import Routing, rank_of
 
 if TYPE_CHECKING:
     from runner.crew import Crew
@@ -43,6 +43,8 @@ CARD_READ_S = 1.5
 HEARD_EVERY_S = 1.5
 """One card that something was heard of, and no more: a crowd that reacts costs no more calls than
 the product allows."""
+FOLLOW_EVERY_S = 10.0
+"""How long runs that are due may keep the ledger and tickets waiting."""
 POLL_EVERY_S = 60.0
 MOST_SLEEP_S = 1.0
 
@@ -69,12 +71,13 @@ class Service:
         runtime = msgspec.structs.replace(runtime, refused_sign_ins=self.refused_sign_ins)
         self._runtime = runtime
         self.roles = Roles(config, runtime)
-        self.routing = Routing(config)
+        self.routing = Routing(config, rank=urgency)
         self.poller = Poller(journal, config, self.roles, self.clock, self.routing.admit)
         self._cards_read_at: float | None = None
         self._cards_every_s = CARDS_EVERY_S
         self._heard_at: float | None = None
         self.hearing = Hearing(journal, config, self.roles, self.clock, _carry)
+        self._followed_at = float("-inf")
         self._faults: list[str] = []
         self._reading_cards, self._proving = Lock(), Lock()
         self._may_take: Callable[[], bool] = lambda: True
@@ -95,10 +98,12 @@ class Service:
     # -- work --------------------------------------------------------------------------------------
 
     def _carry_due(self) -> bool:
-        """Go on with what is due; False when nothing is."""
+        """Go on with what is due; False when nothing is. While hits still come in, only with what
+        looks like an attack: the worst may be among those to come."""
+        least = 1 if self.poller.taking else 0
         with self.journal.read() as tx:
-            is_due = arming.is_paused(tx) is None and runs.next_due(tx) is not None
-        return is_due and self._lanes.carry_due(self._may_take)
+            is_due = arming.is_paused(tx) is None and runs.next_due(tx, least=least) is not None
+        return is_due and self._lanes.carry_due(self._may_take, least)
 
     def _carry_run(self, run: Run) -> None:
         with self._proving:
@@ -194,6 +199,7 @@ class Service:
         faults = arming.refresh_proof(self.journal, self.config, lambda: self.roles.edr)
         self._faults += faults
         self._cards_read_at = None
+        self._followed_at = self.clock.monotonic()
         self.poller.begin()
 
     def _until_quiet(self, deadline: float) -> None:
@@ -220,12 +226,13 @@ class Service:
         """Decisions first, then hits, then runs, then what follows; True when a run moved."""
         self._read_decisions()
         self.poller.advance()
-        if self._carry_due():
-            return True
-        self._follow_up()
-        return False
+        has_moved = self._carry_due()
+        if not has_moved or self.clock.monotonic() - self._followed_at >= FOLLOW_EVERY_S:
+            self._follow_up()
+        return has_moved
 
     def _follow_up(self) -> None:
+        self._followed_at = self.clock.monotonic()
         with self.journal.read() as tx:
             is_due = bool(ledger.due(tx)) or ledger.is_sweep_due(tx) or cases.has_unreported(tx)
             is_due = is_due or (self.config.silence is not None and ledger.is_talk_due(tx))
@@ -300,3 +307,10 @@ def _carry(what: str, work: Callable[[], None]) -> str | None:
         log.exception("%s cannot be carried", what)
         return f"a fault of the program: {type(fault).__name__}"
     return None
+
+
+def urgency(alert: Alert) -> int:
+    """What cannot be looked at goes first: its run will say why."""
+    found: list[int] = []
+    _carry(f"rank alert={alert.id}", lambda: found.append(rank_of(alert)))
+    return found[0] if found else runs.MOST_URGENT

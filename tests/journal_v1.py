@@ -79,7 +79,10 @@ def make_old(path: Path) -> None:
             row[0] for row in db.execute("select name from main.sqlite_master where type = 'table'")
         ]
         for name in names:
-            db.execute(f"insert into main.{name} select * from newer.{name}")  # noqa: S608
+            columns = ", ".join(row[1] for row in db.execute(f"pragma main.table_info({name})"))
+            db.execute(
+                f"insert into main.{name} select {columns} from newer.{name}"  # noqa: S608
+            )
         db.execute("pragma user_version = 1")
         db.execute("pragma journal_mode = wal")
     rows.unlink()

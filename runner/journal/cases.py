@@ -184,14 +184,28 @@ def revise(tx: Tx, case_id: str) -> None:
         save(tx, case)
 
 
-def unreported(tx: Tx) -> list[Case]:
-    """Cases whose ticket does not tell all yet."""
-    rows = tx.all("select body from cases where revision > reported order by id")
+def unreported(tx: Tx, after: str, limit: int) -> list[Case]:
+    """Cases whose ticket does not tell all yet, by id, from the one after `after` on."""
+    rows = tx.all(
+        "select body from cases where revision > reported and id > ?"
+        " and json_extract(body, '$.ticket') is not null order by id limit ?",
+        after,
+        limit,
+    )
     return [msgspec.json.decode(row[0], type=Case) for row in rows]
 
 
 def has_unreported(tx: Tx) -> bool:
     return tx.one("select 1 from cases where revision > reported limit 1") is not None
+
+
+def pass_over_unticketed(tx: Tx) -> None:
+    """Nobody is to be told of them: the ticket, should there be one later, is opened with all that
+    is known by then. Thousands may wait without one, and are not to be looked at in each round."""
+    tx.change(
+        "update cases set reported = revision where revision > reported"
+        " and json_extract(body, '$.ticket') is null"
+    )
 
 
 def set_reported(tx: Tx, case_id: str, revision: int) -> None:

@@ -23,6 +23,9 @@ class PollJob(Struct, frozen=True, kw_only=True):
     """Where the watermark stands after all of it, when that is not the window's end."""
     is_run: bool = False
     """The job is the scheduler's, which others read, too: it is never cancelled."""
+    new: int = 0
+    """So many of its rows were new and are stored: a next process counts them as known."""
+    late: int = 0
 
 
 class Poll(Struct, frozen=True, kw_only=True):

@@ -30,17 +30,29 @@ def bundle(tx: Tx, sha256: str) -> str:
     return str(tx.one("select body from bundle where sha256 = ?", sha256)[0])
 
 
-def save(tx: Tx, run: Run) -> Run:
+MOST_URGENT = 3
+
+
+def save(tx: Tx, run: Run, rank: int = 0) -> Run:
+    """Store a run. `rank`: of a new one, 0 to `MOST_URGENT`: who is carried first."""
     tx.change(
-        "insert or replace into run values (?, ?, ?, ?, ?, ?)",
+        "insert into run values (?, ?, ?, ?, ?, ?, ?) on conflict (id) do update set"
+        " status = excluded.status, wake_at = excluded.wake_at, wait_on = excluded.wait_on,"
+        " body = excluded.body",
         run.id,
         run.case_id,
         run.status,
         None if run.wake_at is None else run.wake_at.timestamp(),
         run.wait_on,
         msgspec.json.encode(run).decode(),
+        rank,
     )
     return run
+
+
+def set_rank(tx: Tx, run_id: str, rank: int) -> None:
+    """A run turns out to be more urgent, or less. Repeat: harmless."""
+    tx.change("update run set rank = ? where id = ? and rank <> ?", rank, run_id, rank)
 
 
 def find(tx: Tx, run_id: str) -> Run | None:
@@ -58,9 +70,10 @@ def of_case(tx: Tx, case_id: str) -> list[Run]:
     return sorted(found, key=lambda run: run.created_at)
 
 
-def next_due(tx: Tx, but_for: Collection[str] = ()) -> Run | None:
-    """The run to go on with now: first one whose approved call is due, then the longest waiting;
-    none of the cases `but_for`."""
+def next_due(tx: Tx, but_for: Collection[str] = (), least: int = 0) -> Run | None:
+    """The run to go on with now: first one whose approved call is due, then the most urgent, of
+    these the longest waiting; none of the cases `but_for`, and, an approved call apart, none of a
+    rank below `least`."""
     now = tx.now_s()
     others = msgspec.json.encode(sorted(but_for)).decode()
     row = tx.one(
@@ -71,13 +84,25 @@ def next_due(tx: Tx, but_for: Collection[str] = ()) -> Run | None:
         now,
         now,
         others,
-    ) or tx.one(
-        "select body from run where status in ('queued', 'running', 'waiting') and wake_at <= ?"
-        " and case_id not in (select value from json_each(?)) order by wake_at limit 1",
-        now,
-        others,
     )
+    ranks = range(MOST_URGENT, max(least, 1) - 1, -1)
+    # One search of the index for each rank: those that wait for later are never walked over.
+    row = row or next(filter(None, (tx.one(_URGENT, rank, now, others) for rank in ranks)), None)
+    if row is None and least == 0:
+        row = tx.one(
+            "select body from run where status in ('queued', 'running', 'waiting') and wake_at <= ?"
+            " and case_id not in (select value from json_each(?)) order by wake_at limit 1",
+            now,
+            others,
+        )
     return None if row is None else msgspec.json.decode(row[0], type=Run)
+
+
+_URGENT = (
+    "select body from run where rank = ? and rank > 0"
+    " and status in ('queued', 'running', 'waiting') and wake_at <= ?"
+    " and case_id not in (select value from json_each(?)) order by wake_at limit 1"
+)
 
 
 def next_wake_at(tx: Tx) -> datetime | None:

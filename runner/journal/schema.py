@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-VERSION = 2
+VERSION = 3
 
 TABLES = """
 create table meta (key text primary key, value text not null) without rowid;
@@ -32,8 +32,10 @@ create table bundle (sha256 text primary key, name text not null, body text not 
 
 create table run (
   id text primary key, case_id text not null, status text not null, wake_at real,
-  wait_on text not null, body text not null) without rowid;
+  wait_on text not null, body text not null, rank integer not null default 0) without rowid;
 create index run_due on run (wake_at) where status in ('queued', 'running', 'waiting');
+create index run_urgent on run (rank, wake_at)
+  where rank > 0 and status in ('queued', 'running', 'waiting');
 create index run_case on run (case_id);
 create index run_failed on run (status) where status = 'failed';
 create index run_wait on run (wait_on) where status = 'waiting';
@@ -79,6 +81,11 @@ create index if not exists run_failed on run (status) where status = 'failed';
 create index if not exists step_held_up on step (scope)
   where error is not null and ended_at is null;
 create index entry_kind on entry (kind, seq);
+""",
+    """
+alter table run add column rank integer not null default 0;
+create index run_urgent on run (rank, wake_at)
+  where rank > 0 and status in ('queued', 'running', 'waiting');
 """,
 )
 """What makes version n + 1 out of version n, in order."""

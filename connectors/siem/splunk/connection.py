@@ -32,6 +32,7 @@ from connectors.model import (
     Window,
 )
 from connectors.siem.splunk import jobs
+from connectors.siem.splunk.pages import plain_page
 from connectors.siem.splunk.product import SplunkProduct
 from connectors.siem.splunk.rest import Rest, saved_search_path
 
@@ -225,7 +226,8 @@ class Splunk(SplunkProduct, Connector):
             )
         if reply.status == 204 or not reply.body.strip():
             return jobs.Page((), ())
-        return jobs.read_page(reply.json(pairs=jobs.merge_pairs))
+        plain = plain_page(reply.body) if reply.is_json else None
+        return plain or jobs.read_page(reply.json(pairs=jobs.merge_pairs))
 
     def _weigh(self, job: SearchJob, messages: Sequence[jobs.Message]) -> None:
         """Pages repeat the job's messages; one that its status did not tell is no small matter."""
