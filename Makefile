@@ -36,7 +36,7 @@ soak: $(VENV)/.installed-test ## every shipped playbook, killed at every point a
 	  || fault=1; done; exit $$fault
 
 bench: $(VENV)/.installed-test ## ratios, both sides in one run; triage beside published rules (CORPUS=file.jsonl)
-	@fault=0; for name in "triage $(CORPUS)" idle runs backlog waiting; do \
+	@fault=0; for name in "triage $(CORPUS)" idle runs backlog waiting flood; do \
 	  $(BIN)/python -m bench.$$name || fault=1; done; exit $$fault
 
 bench-peers: $(VENV)/.installed-test ## the same calls as steps of DBOS, Luigi and Ansible, installed for it

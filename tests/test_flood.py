@@ -81,9 +81,12 @@ def test_flood_when_rows_take_long_then_others_have_their_turn_and_a_new_process
         service = Service(world.config, slow, Runtime(clock=world.clock, emulated=True))
         slow.own()
         service.poller.begin()
-        while not service.poller.taking:
+        for _ in range(60):
+            if service.poller.taking:
+                break
             world.clock.advance(1)
             service.poller.advance()
+        assert service.poller.taking
         with slow.read() as tx:
             assert cases.last_alert_number(tx) == ROWS_AT_ONCE, "a part, and no more"
             started = polls.job(tx, SEARCH)
@@ -113,9 +116,12 @@ def test_poll_when_rows_are_known_then_they_are_counted_by_key_and_not_read_agai
         world.clock.advance(60)
         poller = Poller(world.journal, world.config, world.service.roles, world.clock, admit)
         poller.begin()
-        while poller.next_due_at() is not None:
+        for _ in range(60):
+            if poller.next_due_at() is None:
+                break
             world.clock.advance(1)
             poller.advance()
+        assert poller.next_due_at() is None
         assert poller.errors == {}
         assert [(one.new, one.known) for one in records(world.journal)] == [(5, 0), (0, 5)]
 
