@@ -42,6 +42,7 @@ EVENT_FIELDS = (
     "DestinationPort",
     "DestinationHostname",
     "Initiated",
+    "Protocol",
     "QueryName",
     "QueryResults",
     "TargetFilename",

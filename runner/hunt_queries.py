@@ -29,6 +29,8 @@ AWAKE = ("1", "3", "5", "7", "11", "13", "15", "22")
 """Sysmon's events that are read here: any of them shows that it watched."""
 
 OTHERS = tuple(number for number in AWAKE if number != "3")
+CHANGED = ("4", "16", "255")
+"""Sysmon's own: its service started or stopped, its configuration changed, it failed."""
 ENOUGH = 200
 
 NO_INDEX = "not searched: hunts.index is not configured"
@@ -184,11 +186,13 @@ def talk_queries(
     since: tuple[datetime, datetime],
     hunts: Hunts,
 ) -> dict[str, EventQuery | str]:
-    """What a host said before it was isolated and says since, and whether others are heard, by
-    name. Each is small: only that it spoke has to be seen, except of the connections since."""
+    """What a host said before it was isolated and says since, whether its logging was changed from
+    before on, and whether others are heard, by name. Each is small: only that it spoke has to be
+    seen, except of the connections since."""
     host = _equals(_names("host", hunts, *DEFAULT_FIELDS["host"]), names)
     return {
         "before": _sysmon(hunts, before, ("3",), host, most=ENOUGH),
+        "changes": _sysmon(hunts, (before[0], since[1]), CHANGED, host, most=ENOUGH),
         "connections": _sysmon(hunts, since, ("3",), host),
         "others": _sysmon(hunts, since, OTHERS, host, most=ENOUGH),
         "peers": _sysmon(hunts, since, ("3",), most=ENOUGH),

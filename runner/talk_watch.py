@@ -14,7 +14,7 @@ from functools import partial
 import msgspec
 
 from connectors.errors import ConnectorError
-from connectors.model import EventQuery, SearchJob
+from connectors.model import Device, EventQuery, SearchJob
 from runner.config import Config, Silence
 from runner.context import Carry, NotYet, StepFailed
 from runner.hostname import is_same_host
@@ -24,12 +24,22 @@ from runner.journal import Journal, Tx, approvals, cases, ledger
 from runner.journal.records import LedgerRow, LedgerState
 from runner.journal.talk_records import Talk, TalkVerdict
 from runner.roles import Roles
-from runner.talk import Event, Heard, Judged, address_of, judge, read_events
+from runner.talk import (
+    Address,
+    Event,
+    Heard,
+    Judged,
+    address_of,
+    agreeing,
+    judge,
+    read_events,
+    twins,
+)
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 2
-"""At how many hosts one round looks: four searches each, beside what polls and hunts need."""
+"""At how many hosts one round looks: five searches each, beside what polls and hunts need."""
 AGAIN = timedelta(seconds=2)
 SEARCH_S = 300.0
 
@@ -87,7 +97,7 @@ class TalkWatch:
     def _queries(
         self, row: LedgerRow, silence: Silence, names: tuple[str, ...], now: datetime
     ) -> dict[str, EventQuery | str]:
-        asked_at = row.times.get(LedgerState.REQUESTED, _confirmed_at(row))
+        asked_at = _asked_at(row)
         return talk_queries(
             names,
             (asked_at - timedelta(seconds=silence.before_s), asked_at),
@@ -111,28 +121,31 @@ class TalkWatch:
             except (ConnectorError, StepFailed) as fault:
                 read = Found(gap=f"not searched: {fault}")
             found[name] = read or Found(gap="not searched: the SIEM lost the search")
-        self._end(row, silence, judge(self._heard(row, talk, silence, found)))
+        self._end(row, silence, judge(self._heard(row, talk, silence, found, now)))
 
     def _heard(
-        self, row: LedgerRow, talk: Talk, silence: Silence, found: dict[str, Found]
+        self, row: LedgerRow, talk: Talk, silence: Silence, found: dict[str, Found], now: datetime
     ) -> Heard:
         events = {name: self._events(one) for name, one in found.items()}
-        host = row.device.hostname
-        own = [address_of(text) for text in row.device.addresses]
+        peers, name = events.pop("peers"), _full_name(row.device)
+        gaps = [one.gap for one in found.values()]
+        gaps.append(twins((event for some in events.values() for event in some), name))
+        if "changes" not in found:  # An older version started this look.
+            gaps.append("not searched: whether its logging was changed")
         return Heard(
             since=_since(row, silence),
             until=talk.until or _since(row, silence),
-            before=events["before"],
-            connections=events["connections"],
-            others=events["others"],
+            looked_at=now,
+            margin=timedelta(seconds=silence.margin_s),
+            asked_at=_asked_at(row),
+            back=timedelta(seconds=silence.before_s),
+            **{kind: agreeing(some, name) for kind, some in events.items()},
             peers=tuple(
-                event
-                for event in events["peers"]
-                if event.host is not None and not is_same_host(event.host, host)
+                one for one in peers if one.host is not None and not is_same_host(one.host, name)
             ),
-            gaps=tuple(one.gap for one in found.values() if one.gap is not None),
+            gaps=tuple(gap for gap in gaps if gap is not None),
             allowed=silence.allowed,
-            own=tuple(address for address in own if address is not None),
+            own=_own_addresses(row.device),
         )
 
     def _events(self, found: Found) -> tuple[Event, ...]:
@@ -172,6 +185,24 @@ def _is_due(row: LedgerRow, silence: Silence, now: datetime) -> bool:
 
 def _confirmed_at(row: LedgerRow) -> datetime:
     return row.times[LedgerState.CONFIRMED]
+
+
+def _asked_at(row: LedgerRow) -> datetime:
+    return row.times.get(LedgerState.REQUESTED, _confirmed_at(row))
+
+
+def _full_name(device: Device) -> str:
+    """With the domain, as far as it is one of DNS: events name no other."""
+    if not device.domain or "." not in device.domain:
+        return device.hostname
+    return f"{device.hostname.partition('.')[0]}.{device.domain}"
+
+
+def _own_addresses(device: Device) -> tuple[Address, ...]:
+    """Without those that it shares: behind a gateway's address are all its neighbors."""
+    shared = {address_of(text) for text in device.shared_addresses}
+    found = (address_of(text) for text in device.addresses)
+    return tuple(one for one in found if one is not None and one not in shared)
 
 
 def _since(row: LedgerRow, silence: Silence) -> datetime:

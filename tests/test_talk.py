@@ -12,7 +12,7 @@ import pytest
 from connectors.model import Row
 from runner.config import Hunts
 from runner.journal.talk_records import TalkVerdict
-from runner.talk import Heard, address_of, judge, read_events
+from runner.talk import Heard, address_of, agreeing, judge, read_events, twins
 
 SINCE = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 UNTIL = SINCE + timedelta(minutes=15)
@@ -33,10 +33,15 @@ def connection(minutes: float, to: str = FOREIGN, host: str = "WS-1", **more: An
     return row("3", minutes, host, **{**facts, "Image": image, **more})
 
 
+def netbios(minutes: float, to: str = "192.0.2.255", **more: Any) -> Row:
+    facts = {"DestinationPort": "137", "Protocol": "udp", "Image": "System"}
+    return connection(minutes, to, **{**facts, **more})
+
+
 def heard(**rows: list[Row]) -> Heard:
     """Everything is as it should be, but for the rows that are named."""
     usual: dict[str, list[Row]] = {
-        "before": [connection(-10)],
+        "before": [connection(-25), connection(-10)],
         "connections": [connection(3, EDR)],
         "others": [row("1", 2), row("1", 14)],
         "peers": [connection(13, host="WS-2"), connection(14, host="WS-3")],
@@ -46,6 +51,10 @@ def heard(**rows: list[Row]) -> Heard:
     return Heard(
         since=SINCE,
         until=UNTIL,
+        looked_at=UNTIL + timedelta(minutes=5),
+        margin=timedelta(minutes=1),
+        asked_at=SINCE - timedelta(minutes=2),
+        back=timedelta(hours=1),
         allowed=(ip_network("203.0.113.0/28"),),
         own=tuple(filter(None, [address_of(OWN)])),
         **events,
@@ -75,6 +84,19 @@ def test_judge_when_heard_and_no_connection_is_then_silent_and_says_until_when_a
         ({"others": [row("1", -5)], "connections": []}, "nothing at all of it is heard since"),
         ({"others": [row("1", 2)]}, "it is heard only until 2026-11-25 12:03:00 UTC"),
         ({"connections": [connection(3, "no address")]}, "whose other end cannot be read"),
+        ({"before": [connection(-59), connection(-10)]}, "it spoke too rarely before: not between"),
+        ({"before": [connection(-59), connection(-25)]}, "it spoke too rarely before: not between"),
+        # What is dated in time to come is of a clock that is ahead, and happened who knows when.
+        ({"others": [row("1", 2), row("1", 55)]}, "its clock is ahead: an event of it is dated"),
+        ({"others": [row("1", 2), row("1", 20.5)]}, "it is heard only until 2026-11-25 12:03:00"),
+        ({"peers": [connection(55, host="WS-2")]}, "the feed is behind"),
+        ({"changes": [row("4", -20)]}, "its logging was changed or stopped, the last time at"),
+        ({"changes": [row("16", 1)]}, "its logging was changed or stopped"),
+        ({"changes": [row("255", 9)]}, "its logging was changed or stopped"),
+        # That somebody else names it beside itself is no sign of its life.
+        ({"others": [], "connections": [connection(9, EDR, dest="OTHER")]}, "nothing at all of it"),
+        ({"connections": [netbios(9)]}, "it sent NetBIOS to 192.0.2.255 at 2026-11-25 12:09:00"),
+        ({"before": [netbios(-25), netbios(-10)]}, "was heard before the isolation either"),
     ],
 )
 def test_judge_when_silence_proves_nothing_then_unproved_and_says_why(
@@ -109,10 +131,61 @@ def test_judge_when_somebody_reaches_it_then_who_reached_it_is_the_other_end() -
 
 @pytest.mark.parametrize(
     "peer",
-    [EDR, f"::ffff:{EDR}", OWN, "127.0.0.1", "::1", "fe80::1%12", "224.0.0.252", "255.255.255.255"],
+    [EDR, f"::ffff:{EDR}", OWN, "127.0.0.1", "::1", "ff02::1%12", "224.0.0.252", "255.255.255.255"],
 )
 def test_judge_when_it_is_itself_everybody_or_allowed_then_no_contradiction(peer: str) -> None:
     assert judge(heard(connections=[connection(9, peer)])).verdict is TalkVerdict.SILENT
+
+
+@pytest.mark.parametrize("peer", ["fe80::1234", "fe80::1234%12", "169.254.7.9"])
+def test_judge_when_it_speaks_with_a_neighbor_on_its_link_then_a_contradiction(peer: str) -> None:
+    judged = judge(heard(connections=[connection(5, peer, DestinationPort="445")]))
+    assert judged.verdict is TalkVerdict.TALKING
+    assert judged.foreign == (peer.partition("%")[0],)
+
+
+def test_judge_when_both_ends_are_one_address_of_the_link_then_it_speaks_with_itself() -> None:
+    itself = connection(9, "fe80::1234%12", SourceIp="fe80::1234%7")
+    assert judge(heard(connections=[itself])).verdict is TalkVerdict.SILENT
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        netbios(9, "198.51.100.255"),
+        netbios(9, "192.0.2.254"),
+        netbios(9, Protocol="tcp"),
+        netbios(9, DestinationPort="445"),
+    ],
+)
+def test_judge_when_it_is_not_netbios_to_its_own_net_then_a_contradiction(call: Row) -> None:
+    assert judge(heard(connections=[call])).verdict is TalkVerdict.TALKING
+
+
+def test_judge_when_it_is_heard_after_what_is_surely_in_then_silent_only_until_that() -> None:
+    judged = judge(heard(others=[row("1", 17)]))
+    assert judged.text.startswith("confirmed by silence until 2026-11-25 12:15:00 UTC: ")
+
+
+def test_judge_when_it_looks_back_less_far_then_it_must_have_spoken_in_both_halves() -> None:
+    short = msgspec.structs.replace(heard(), back=timedelta(minutes=20))
+    assert "too rarely" in judge(short).text
+    both = msgspec.structs.replace(
+        heard(before=[connection(-14), connection(-10)]), back=timedelta(minutes=20)
+    )
+    assert judge(both).verdict is TalkVerdict.SILENT
+
+
+def test_agreeing_when_a_twin_of_another_domain_is_heard_then_it_is_left_out_and_named() -> None:
+    hosts = ("WS-1", "ws-1.a.test", "WS-1.b.test")
+    events = read_events([row("1", 2, host=host) for host in hosts], "splunk", Hunts())
+    assert [one.host for one in agreeing(events, "WS-1.a.test")] == ["WS-1", "ws-1.a.test"]
+    assert twins(events, "WS-1.a.test") == (
+        "2 hosts of that name are heard: ws-1.a.test, ws-1.b.test"
+    )
+    assert twins(events, "WS-1") is not None
+    assert twins(events[:2], "WS-1.a.test") is None
+    assert twins(events[:1], "WS-1") is None
 
 
 def test_judge_when_the_connection_was_before_the_isolation_then_no_contradiction() -> None:

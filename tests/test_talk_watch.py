@@ -26,7 +26,9 @@ def world(tmp_path: Path) -> Iterator[World]:
         yield built
 
 
-def speak(world: World, to: str = FOREIGN, host: str = HOST, age_s: float = 10) -> None:
+def speak(
+    world: World, to: str = FOREIGN, host: str = HOST, age_s: float = 10, **more: Any
+) -> None:
     """A connection, as Sysmon on that host writes it down."""
     _event(
         world,
@@ -37,6 +39,7 @@ def speak(world: World, to: str = FOREIGN, host: str = HOST, age_s: float = 10) 
         DestinationPort=443,
         Initiated="true",
         Image=r"C:\Windows\System32\svchost.exe",
+        **more,
     )
 
 
@@ -46,14 +49,17 @@ def live(world: World, host: str = HOST, age_s: float = 10) -> None:
 
 
 def _event(world: World, host: str, age_s: float, **more: Any) -> None:
-    raw = {"Channel": "Microsoft-Windows-Sysmon/Operational", "Hostname": host, **more}
+    raw: dict[str, Any] = {"Channel": "Microsoft-Windows-Sysmon/Operational", "Hostname": host}
+    raw |= more
     world.splunk.add_event(raw, age_s=age_s, index_age_s=min(age_s, 1))
 
 
-def isolate(world: World) -> None:
+def isolate(world: World, spoke: tuple[float, ...] = (2500, 1200, 300)) -> None:
+    """`spoke`: so many seconds before, it spoke with somebody."""
     world.arm()
     world.hit()
-    speak(world, age_s=300)
+    for age_s in spoke:
+        speak(world, age_s=age_s)
     world.tick()
     world.yes(world.question())
     world.tick()
@@ -163,6 +169,47 @@ def test_isolation_when_only_allowed_addresses_are_spoken_with_then_silent(world
     isolate(world)
     quarter(world, lambda w: speak(w, EDR))
     assert verdict(world) is TalkVerdict.SILENT
+
+
+def test_isolation_when_it_spoke_once_in_an_hour_then_its_silence_proves_nothing(
+    world: World,
+) -> None:
+    isolate(world, (2500,))
+    quarter(world, live)
+    assert verdict(world) is TalkVerdict.UNPROVED
+    assert "not confirmed by silence: it spoke too rarely before" in shown(world)
+
+
+def test_isolation_when_logging_was_changed_before_or_after_then_silence_proves_nothing(
+    world: World,
+) -> None:
+    _event(world, HOST, 900, EventID=16)
+    isolate(world)
+    quarter(world, live)
+    assert verdict(world) is TalkVerdict.UNPROVED
+    assert "not confirmed by silence: its logging was changed or stopped" in shown(world)
+
+
+def test_isolation_when_a_neighbor_behind_the_gateway_is_spoken_with_then_it_talks(
+    world: World,
+) -> None:
+    isolate(world)
+    device = row_of(world).device
+    (shared,) = device.shared_addresses
+    assert shared in device.addresses
+    quarter(world, live, lambda w: speak(w, shared))
+    assert verdict(world) is TalkVerdict.TALKING
+
+
+def test_isolation_when_a_twin_of_another_domain_is_heard_then_neither_is_taken_for_the_other(
+    world: World,
+) -> None:
+    world.falcon.set_device(HOST, machine_domain="corp.example.test")
+    isolate(world)
+    twin = f"{HOST}.twin.test"
+    quarter(world, live, lambda w: speak(w, host=twin, dvc=HOST))
+    assert verdict(world) is TalkVerdict.UNPROVED
+    assert "not confirmed by silence: 2 hosts of that name are heard" in shown(world)
 
 
 def test_isolation_when_the_search_fails_then_not_confirmed_and_looked_at_again(
