@@ -57,7 +57,7 @@ class Hearing:
         # Imported here: cron listens to nothing.
         from runner.pressing import Pressing
 
-        pressing = Pressing(self._journal, self._config)
+        pressing = Pressing(self._journal, self._config, self._heard.note)
         for role in ("chat", FALLBACK):
             if self._roles.has(role):
                 listening = partial(self._listen, role)
@@ -182,11 +182,9 @@ class _Listener:
 
     def presses(self, press: Press) -> str | None:
         try:
-            told = self._pressing.note(press)
+            return self._pressing.note(press)
         except (Fenced, JournalError) as fault:
             raise Unavailable("the journal", str(fault)) from None
-        self._heard.note(press.message_id)
-        return told
 
     # -- the thread --------------------------------------------------------------------------------
 
@@ -214,7 +212,12 @@ class _Listener:
             except ConnectorError as fault:
                 faults.append(fault)
 
-        broken = self._carry("listening to chat", work)
+        try:
+            broken = self._carry("listening to chat", work)
+        except (Fenced, JournalError) as fault:
+            # Whoever ticks meets it, too, and decides what it means. This thread goes on: once it
+            # has ended, nothing begins it again.
+            return Unavailable("the journal", str(fault))
         if broken is not None:
             return Unavailable("chat", broken)
         return faults[0] if faults else None

@@ -6,7 +6,7 @@ look. What is refused here is only what belongs to no open question of ours.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -43,31 +43,41 @@ def came_meanwhile(tx: Tx, approval: Approval) -> bool:
 
 
 class Pressing:
-    """Writes presses down."""
+    """Writes presses down. `on_new`: is told the message of each that is to be judged now, once it
+    is written."""
 
-    def __init__(self, journal: Journal, config: Config) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        config: Config,
+        on_new: Callable[[str], None] = lambda _message_id: None,
+    ) -> None:
         self._journal = journal
         self._config = config
+        self._on_new = on_new
         self._refused: set[tuple[str, str, str]] = set()
 
     def note(self, press: Press) -> str | None:
         """Write it down; gives what the person is to be told when it does not count. Repeat: an
         account's press of one choice is written down once. Errors: as `Journal.write`'s."""
         with self._journal.write() as tx:
-            approval = approvals.find(tx, press.card)
+            approval = approvals.find(tx, press.card) if approvals.is_id(press.card) else None
             why = press.refusal or _why_not(approval, press)
             if approval is None or why is not None:
                 why = why or "its question is not known"
                 self._note_refused(tx, press, approval, why)
                 return f"Your press does not count: {why}."
-            self._note_taken(tx, press, approval)
+            is_new = self._note_taken(tx, press, approval)
+        if is_new:
+            self._on_new(press.message_id)
         return None
 
-    def _note_taken(self, tx: Tx, press: Press, approval: Approval) -> None:
+    def _note_taken(self, tx: Tx, press: Press, approval: Approval) -> bool:
+        """False when it was written down before."""
         is_second = not _is_at(approval.message, press)
         known = {(one.account, one.choice, one.is_second) for one in approval.pressed}
         if (press.account, press.choice, is_second) in known:
-            return
+            return False
         said = Pressed(
             account=press.account,
             choice=press.choice,
@@ -87,6 +97,7 @@ class Pressing:
                 # Others see a reaction; a press only the one who made it.
                 label = _labels(approval)[press.choice]
                 approvals.add_note(tx, approval.id, f"{person.name} pressed «{label}».")
+        return True
 
     def _note_refused(self, tx: Tx, press: Press, approval: Approval | None, why: str) -> None:
         known = (press.account, press.message_id, why)

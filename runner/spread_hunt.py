@@ -11,7 +11,7 @@ from connectors.document import shorten, visible
 from connectors.model import Alert, Device, EventQuery, Observable
 from runner.context import Target
 from runner.effects import plain
-from runner.hostname import is_same_host
+from runner.hostname import Hosts, is_same_host, normalise_host
 from runner.hunt_fields import whole
 from runner.hunt_queries import (
     account_queries,
@@ -211,7 +211,8 @@ def _scope(
             " address, so none of them is proposed"
         )
         events = []
-    leads = [Lead(event=event, why=_why(found, event)) for event in events]
+    same_there = _same_by_host(found)
+    leads = [Lead(event=event, why=_why(same_there, event)) for event in events]
     hosts = [evidence(event) for event in events]
     for one in _further(found, events, alert.host):
         further = lead(work, one.host, searches.rows, f"{one.what} ({one.evidence[0]})")
@@ -231,25 +232,34 @@ def _scope(
     return _Scope(leads=tuple(leads), hosts=tuple(hosts), spread=found, gaps=tuple(gaps))
 
 
-def _why(found: Spread, event: Alert) -> str:
+def _same_by_host(found: Spread) -> dict[str, list[Finding]]:
+    """What met the same, by the host's short name."""
+    by_host: dict[str, list[Finding]] = {}
+    for one in found.found:
+        if one.how is How.SAME_INDICATOR:
+            by_host.setdefault(normalise_host(one.host), []).append(one)
+    return by_host
+
+
+def _why(by_host: dict[str, list[Finding]], event: Alert) -> str:
     """What speaks for a host that used the same address, with its event."""
     host = event.host or ""
-    same = [
-        one for one in found.found if one.how is How.SAME_INDICATOR and is_same_host(one.host, host)
-    ]
+    named = by_host.get(normalise_host(host), [])
+    same = [one for one in named if is_same_host(one.host, host)]
     best = max(same, key=lambda one: one.confidence.rank, default=None)
     return f"{best.what} ({best.evidence[0]})" if best is not None else ""
 
 
 def _further(found: Spread, events: list[Alert], own: str | None) -> list[Finding]:
     """What was found besides the same address: one finding a host, the surest kinds only."""
-    seen = [host for host in (own, *(event.host for event in events)) if host is not None]
+    hosts = (own, *(event.host for event in events))
+    seen = Hosts(host for host in hosts if host is not None)
     kept = []
     for one in found.found:
         is_same_program = one.how is How.SAME_INDICATOR and one.what.endswith(SAME_HASH)
         is_sure = is_same_program or (one.how in ACTED and one.confidence is not Confidence.LOW)
-        if is_sure and not any(is_same_host(one.host, host) for host in seen):
-            seen.append(one.host)
+        if is_sure and one.host not in seen:
+            seen.add(one.host)
             kept.append(one)
     return kept
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from connectors.model import Alert, Row
 from runner.alerts import DEFAULT_FIELDS, AlertIds, case_key, make_alert, normalise_cmdline
-from runner.hostname import is_same_host, normalise_host
+from runner.hostname import Hosts, is_same_host, normalise_host
 
 NOON = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 HIT: Row = {
@@ -182,6 +182,31 @@ def test_normalise_host_of_any_spelling_is_the_short_name(spelling: str) -> None
 def test_is_same_host_with_two_domains_is_false() -> None:
     assert not is_same_host("ws-1.a.test", "ws-1.b.test")
     assert alert_of({"host": ["ws-1", "ws-1.a.test", "ws-1.b.test"]}).host is None
+
+
+HOSTS = st.text(alphabet="aA1.$\\ :-", max_size=8) | st.sampled_from(
+    (
+        *("ws-1", "WS-1$", "EXAMPLE\\WS-1", "ws-1.a.test", "ws-1.A.test.", "ws-1.b.test", "ws-2"),
+        *("192.0.2.1", "192.0.2.9", "2001:db8::1", "localhost", ".a.test", "", " ", "."),
+    )
+)
+
+
+@given(st.lists(HOSTS, max_size=6), HOSTS)
+def test_hosts_hold_a_name_exactly_when_it_is_the_same_host_as_one_of_them(
+    names: list[str], name: str
+) -> None:
+    assert (name in Hosts(names)) == any(is_same_host(name, one) for one in names)
+
+
+def test_hosts_of_a_flood_are_found_in_a_moment() -> None:
+    """Ten thousand names against each other would be a hundred million readings."""
+    names = [f"ws-{number}.example.test" for number in range(10_000)]
+    hosts = Hosts()
+    for name in names:
+        assert name not in hosts
+        hosts.add(name)
+    assert all(name.upper() in hosts for name in names)
 
 
 def test_device_id_with_two_sensors_is_none_and_noted() -> None:

@@ -405,6 +405,63 @@ def test_press_when_it_is_not_from_our_card_then_it_is_refused_and_the_reason_wr
     assert world.again(question).pressed == ()
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        ("actions", 0, "value"),
+        ("actions", 0, "action_ts"),
+        ("container", "message_ts"),
+        ("user", "id"),
+        ("team", "id"),
+        ("channel", "id"),
+    ],
+)
+@pytest.mark.parametrize("half", ["{}", "{}|b|x"])
+def test_press_when_a_text_of_it_holds_half_a_character_then_acknowledged_and_heard_on(
+    world: World, path: tuple[Any, ...], half: str
+) -> None:
+    """JSON can carry a lone surrogate, which no table takes."""
+    question = asked(world)
+    envelope = put(envelope_of(world, question), *path, to=half.format("\ud800"))
+    assert world.slack.deliver(envelope), "acknowledged"
+    assert press(world, question, NO)
+    assert [one.choice for one in world.again(question).pressed][-1] == NO
+    world.ticks(1, 10)
+    assert world.again(question).state is ApprovalState.DENIED
+
+
+@pytest.mark.parametrize("card", ["\ud800", "ask-\ud800", "", "ask-1", "ask-" + "A" * 16])
+def test_note_when_the_card_is_no_id_of_ours_then_its_question_is_not_known(
+    world: World, card: str
+) -> None:
+    pressed = Press(
+        account=RESPONDER_A,
+        team="T0EMULATED",
+        channel=CHANNEL,
+        message_id="1.1",
+        card=card,
+        binding="b",
+        choice=YES,
+        pressed_at="1.1",
+        envelope="e",
+    )
+    told = Pressing(world.journal, world.config).note(pressed)
+    assert told == "Your press does not count: its question is not known."
+
+
+def test_press_when_refused_or_repeated_then_no_look_is_hastened(world: World) -> None:
+    question = asked(world)
+    other = put(envelope_of(world, question), "actions", 0, "value", to="a|b|c")
+    assert world.slack.deliver(other)
+    assert refusals(world) != []
+    assert not world.service.hearing.is_any()
+    assert press(world, question, YES)
+    wait_for(world.service.hearing.is_any)
+    assert world.service.hearing.take({world.message_id(question)})
+    assert press(world, question, YES)
+    assert not world.service.hearing.is_any()
+
+
 def test_press_when_a_button_of_one_card_is_sent_for_another_then_neither_is_answered(
     world: World,
 ) -> None:

@@ -606,3 +606,36 @@ def test_write_with_next_when_another_took_over_then_it_is_never_written(
     with journal.write() as tx:
         tx.set_meta("third", "written")
     assert metas(journal) == ["third"]
+
+
+@pytest.mark.parametrize("bad", ["\ud800", 2**70, object()])
+def test_write_with_next_when_it_cannot_be_written_then_one_write_fails_and_it_is_given_up(
+    journal: Journal, bad: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal.write_with_next(lambda tx: tx.set_meta("rides", "along"))
+    journal.write_with_next(lambda tx: tx.change("insert into meta values ('bad', ?)", bad))
+    with pytest.raises(Exception, match=r"surrogate|too large|type"), journal.write() as tx:
+        tx.set_meta("next", "rests on it")
+    assert "given up" in caplog.text
+    assert metas(journal) == []
+    with journal.write() as tx:
+        tx.set_meta("third", "written")
+    assert metas(journal) == ["rides", "third"]
+
+
+def test_write_with_next_when_sqlite_is_at_fault_then_it_rides_with_the_one_after(
+    journal: Journal,
+) -> None:
+    faults = [sqlite3.OperationalError("database or disk is full")]
+
+    def ride(tx: Tx) -> None:
+        if faults:
+            raise faults.pop()
+        tx.set_meta("rides", "along")
+
+    journal.write_with_next(ride)
+    with pytest.raises(JournalError), journal.write():
+        pass
+    with journal.write() as tx:
+        tx.set_meta("third", "written")
+    assert metas(journal) == ["rides", "third"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from connectors.errors import AuthFailed, Unavailable
 from connectors.http import HttpSettings, Runtime
 from connectors.model import Secret
 from runner.cli_clock import SystemClock
-from runner.hearing import Heard
+from runner.hearing import Heard, Hearing
+from runner.journal import Fenced, JournalError
 from runner.journal.records import ApprovalState
 from runner.service import CARDS_EVERY_S
 from tests.acting import Acting, wait_for
@@ -321,3 +322,24 @@ def test_hearing_when_started_and_stopped_twice_then_one_thread_listens_at_a_tim
     hearing.stop()
     hearing.stop()
     assert not [thread for thread in threading.enumerate() if thread.name == "listening"]
+
+
+@pytest.mark.parametrize("fault", [Fenced("another owns it"), JournalError("the disk is full")])
+def test_hearing_when_the_journal_fails_under_it_then_it_is_said_once_and_it_listens_on(
+    world: World, room: Room, fault: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "runner.hearing")
+    left = [fault, fault]
+
+    def carry(_what: str, work: Callable[[], None]) -> str | None:
+        if left:
+            raise left.pop()
+        work()
+        return None
+
+    hearing = Hearing(world.journal, world.config, world.service.roles, world.clock, carry)
+    hearing.start()
+    wait_for(room.is_waited_at)
+    hearing.stop()
+    told = [record.getMessage() for record in caplog.records]
+    assert [str(fault) in text for text in told] == [True]

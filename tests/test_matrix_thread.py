@@ -98,6 +98,7 @@ def test_read_when_it_is_code_or_bold_then_it_is_plain(
         reply("approve ABCDE", **{"m.relates_to": {"rel_type": "m.replace", "event_id": EVENT}}),
         {**reply("approve ABCDE"), "type": "m.sticker"},
         {**reply("approve ABCDE"), "sender": None},
+        {**reply("approve ABCDE"), "sender": "@\ud800:example.test"},
         {},
     ],
 )

@@ -344,6 +344,16 @@ def test_read_card_when_answered_then_every_account_but_our_own(
     assert f"timestamp={TS}" in url
 
 
+@pytest.mark.parametrize("account", ["U\ud800", "\ud800", "someone", "U\x1b[2J"])
+def test_read_card_when_an_account_is_no_id_then_only_the_others_are_given(
+    strict_responses: responses.RequestsMock, account: str
+) -> None:
+    """It can be nobody's who may answer; and half a character could be written down nowhere."""
+    found = reactions(("white_check_mark", [account, APP]), ("x", [APP, account, LEAD]))
+    read = reading(strict_responses, reactions=found).read_card(REF)
+    assert read.answers == (Answer(account=LEAD, choice="x"),)
+
+
 def test_read_card_when_nobody_answered_then_no_answers(
     strict_responses: responses.RequestsMock,
 ) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import socketserver
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from queue import Queue
 from typing import Any
 
@@ -165,3 +169,75 @@ def test_socket_when_who_hears_fails_then_that_fault_comes_out(slack: Slack) -> 
     socket = Socket(slack.socket_mode.open(), SAFE, hear, emulated=True)
     with pytest.raises(ConnectorError, match="turned off"):
         socket.run(lambda: None)
+
+
+# -- what a fault says -----------------------------------------------------------------------------
+
+TICKET = "5e3a7c1e-made-up-ticket"
+PROXY_WORD = "p4ss%2Fword-made-up"
+
+
+@contextmanager
+def peer(*says: bytes) -> Iterator[int]:
+    """Says this to whoever asks, whatever is asked. Gives its port."""
+
+    class Says(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            while self.rfile.readline().strip():
+                pass
+            self.wfile.write(b"\r\n".join(says) + b"\r\n\r\n")
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Says) as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            serving.join()
+
+
+def fault_of(url: str, settings: HttpSettings, *, emulated: bool) -> str:
+    socket = Socket(url, settings, lambda _text: None, emulated=emulated)
+    with pytest.raises(Unavailable) as told:
+        socket.run(lambda: None)
+    return str(told.value)
+
+
+# slack_sdk leaves a connection that came to nothing to the garbage collector.
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_socket_when_the_proxy_refuses_then_its_password_is_not_told() -> None:
+    with peer(b"HTTP/1.0 407 Proxy Authentication Required") as port:
+        proxy = f"http://runner:{PROXY_WORD}@127.0.0.1:{port}"
+        settings = HttpSettings(base_url="https://slack.com", proxy=proxy)
+        url = f"wss://wss-primary.slack.com/link/?ticket={TICKET}"
+        told = fault_of(url, settings, emulated=False)
+        gc.collect()
+    assert "407" in told
+    assert "p4ss" not in told
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.parametrize(
+    ("word", "settings"),
+    [
+        (TICKET, SAFE),
+        # "runner:p4ss/word-made-up", as it is sent to the proxy.
+        (
+            "cnVubmVyOnA0c3Mvd29yZC1tYWRlLXVw",
+            HttpSettings(base_url="https://slack.com", proxy=f"http://runner:{PROXY_WORD}@proxy"),
+        ),
+    ],
+)
+def test_socket_when_the_other_side_says_back_what_it_was_sent_then_it_is_not_told(
+    word: str, settings: HttpSettings
+) -> None:
+    with peer(f"HTTP/1.1 {word} is what you sent".encode()) as port:
+        proxy = settings.proxy and settings.proxy.replace("@proxy", f"@127.0.0.1:{port}")
+        settings = HttpSettings(base_url=settings.base_url, proxy=proxy)
+        url = f"ws://127.0.0.1:{port}/link/?ticket={TICKET}&app_id=x"
+        told = fault_of(url, settings, emulated=True)
+        gc.collect()
+    assert "invalid literal" in told
+    assert "***" in told
+    assert word not in told

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -13,6 +15,8 @@ from connectors.emulators.slack_workspace import USER_GROUP
 from runner.config import ConfigFaults
 from runner.group_check import check_groups
 from runner.journal.records import Approval, ApprovalState
+from runner.user_groups import UserGroups
+from tests.acting import PATIENCE_S, wait_for
 from tests.second_chat import ADA, BO, answer_in_matrix, asked_in_matrix, text_in_matrix, two_chats
 from tests.test_answering import PEOPLE, answer
 from tests.world import World, running_world
@@ -240,3 +244,29 @@ def test_check_when_nobody_could_answer_while_slack_is_down_then_it_says_so(
         assert said in checked(world)
         world.restart({"approvals": {"approvers": [USER_GROUP, "responder-a"]}})
         assert "while the user groups' chat" not in checked(world)
+
+
+# -- several threads -------------------------------------------------------------------------------
+
+
+def test_policy_when_another_thread_reads_then_it_waits_and_never_sees_the_group_itself(
+    world: World,
+) -> None:
+    """An app on chat's side takes its time; whoever asks meanwhile must not get half a reading."""
+    groups = UserGroups(world.config, world.service.roles, world.clock)
+    reads, goes_on = Event(), Event()
+
+    def hold() -> None:
+        reads.set()
+        assert goes_on.wait(PATIENCE_S)
+
+    world.before.append(("*usergroups.users.list*", hold))
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(groups.policy)
+        assert reads.wait(PATIENCE_S)
+        second = pool.submit(groups.policy)
+        wait_for(lambda: second.done() or groups._turn.locked())
+        goes_on.set()
+        policies = [first.result(PATIENCE_S), second.result(PATIENCE_S)]
+    assert [policy.approvers for policy in policies] == [("responder-a", "responder-b")] * 2
+    assert groups.faults == {}

@@ -34,6 +34,12 @@ def relation_of(event: JsonObject) -> JsonObject:
     return object_of(object_of(event.get("content")).get("m.relates_to"))
 
 
+def is_writable(sender: str) -> bool:
+    """Can what this account says be written down? JSON can carry half a character (a lone
+    surrogate); no account has one, but a broken or hostile server may say so."""
+    return bool(sender) and sender.isprintable()
+
+
 def edit_of(event: JsonObject) -> JsonObject | None:
     """The latest edit, which servers put beside an event; only its own sender's are valid."""
     beside = object_of(object_of(event.get("unsigned")).get("m.relations"))
@@ -106,6 +112,6 @@ def answers_of(events: Iterable[JsonObject], card: str, me: str) -> tuple[Answer
             and relation.get("event_id") == card
             and "redacted_because" not in object_of(event.get("unsigned"))
         )
-        if is_answer and choice is not None and sender not in ("", me):
+        if is_answer and choice is not None and is_writable(sender) and sender != me:
             found[sender, choice] = Answer(account=sender, choice=choice)
     return tuple(found.values())

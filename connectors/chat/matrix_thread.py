@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from connectors.chat.matrix_calls import object_of, text_of
-from connectors.chat.matrix_events import MESSAGE, edit_of, relation_of
+from connectors.chat.matrix_events import MESSAGE, edit_of, is_writable, relation_of
 from connectors.model import JsonObject, ThreadReply
 
 BY_BOT = "a notice, which bots write, is no answer"
@@ -38,7 +38,7 @@ def _is_reply(event: JsonObject, card: str) -> bool:
         event.get("type") == MESSAGE
         and relation.get("rel_type") == "m.thread"
         and relation.get("event_id") == card
-        and bool(text_of(event.get("sender")))
+        and is_writable(text_of(event.get("sender")))
         and "redacted_because" not in object_of(event.get("unsigned"))
     )
 

@@ -12,6 +12,7 @@ from connectors.chat.slack_blocks import ACTION, SEPARATOR
 from connectors.chat.slack_calls import object_of, objects_of, text_of
 from connectors.chat.slack_ids import TIMESTAMP
 from connectors.chat.slack_product import ACCOUNT
+from connectors.document import visible
 from connectors.model import JsonObject, Press
 
 LONGEST = 200
@@ -28,7 +29,8 @@ class Home(Struct, frozen=True, kw_only=True):
 
 
 def press_of(envelope: JsonObject, home: Home) -> Press | None:
-    """The press that an envelope tells of; None when it is none of a button of ours.
+    """The press that an envelope tells of; None when it is none of a button of ours. Its texts can
+    be written anywhere: what cannot be seen is an escape in them.
 
     Source: https://docs.slack.dev/reference/interaction-payloads/block_actions-payload, 2026-11-25.
     """
@@ -49,12 +51,12 @@ def press_of(envelope: JsonObject, home: Home) -> Press | None:
         account=_id_in(payload, "user"),
         team=_id_in(payload, "team"),
         channel=_id_in(payload, "channel"),
-        message_id=text_of(container.get("message_ts"))[:LONGEST],
-        card=card[:LONGEST],
-        binding=binding[:LONGEST],
-        choice=choice[:LONGEST],
-        pressed_at=text_of(actions[0].get("action_ts"))[:LONGEST],
-        envelope=text_of(envelope.get("envelope_id"))[:LONGEST],
+        message_id=_kept(container.get("message_ts")),
+        card=_kept(card),
+        binding=_kept(binding),
+        choice=_kept(choice),
+        pressed_at=_kept(actions[0].get("action_ts")),
+        envelope=_kept(envelope.get("envelope_id")),
         refusal=_refusal(payload, container, home, is_one=len(actions) == 1),
     )
 
@@ -82,4 +84,9 @@ def _refusal(payload: JsonObject, container: JsonObject, home: Home, *, is_one: 
 
 
 def _id_in(payload: JsonObject, name: str) -> str:
-    return text_of(object_of(payload.get(name)).get("id"))[:LONGEST]
+    return _kept(object_of(payload.get(name)).get("id"))
+
+
+def _kept(value: object) -> str:
+    """JSON can carry half a character (a lone surrogate), which no file and no table takes."""
+    return visible(text_of(value)[:LONGEST])

@@ -13,7 +13,7 @@ from msgspec import Struct
 from connectors.chat.slack_blocks import Message
 from connectors.chat.slack_calls import PRODUCT, object_of, objects_of, text_of
 from connectors.chat.slack_ids import TIMESTAMP
-from connectors.chat.slack_product import CHANNEL
+from connectors.chat.slack_product import ACCOUNT, CHANNEL
 from connectors.chat.slack_shown import shown_sha256
 from connectors.document import visible
 from connectors.errors import AuthFailed, OutcomeUnknown, Unavailable
@@ -100,7 +100,8 @@ def answers_of(message: JsonObject, me: str) -> tuple[Answer, ...]:
         if not choice or not isinstance(count, int) or len(users) < count:
             raise Unavailable(PRODUCT, "reactions.get did not name every account that answered")
         for user in users:
-            if user != me:
+            # No account of the list can be one that is no account id.
+            if user != me and ACCOUNT.fullmatch(user):
                 found[user, choice] = Answer(account=user, choice=choice)
     return tuple(found.values())
 

@@ -7,10 +7,11 @@ but TLS, the stand-ins of the demo and the tests aside. It knows no envelope.
 from __future__ import annotations
 
 import logging
+from base64 import b64encode
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from connectors.chat.slack_calls import PRODUCT
 from connectors.document import visible
@@ -25,6 +26,8 @@ WATCH_S = 0.5
 PING_EVERY = 10
 """Watches between two pings: slack_sdk's own five seconds."""
 BUFFER_BYTES = 65_536
+SHORTEST_SECRET = 8
+"""What is shorter in the address is no ticket, and would be found in any sentence."""
 SHUT_RDWR = 2
 """As `socket` has it: wakes whoever waits for something to read."""
 
@@ -50,6 +53,7 @@ class Socket:
         self._state: Any = ConnectionState()  # type: ignore[no-untyped-call]
         self._faults: list[Exception] = []
         self._is_over = False
+        self._secrets = _secrets_in(url, settings.proxy)
         self._connection = Connection(
             url=url,
             logger=_SILENT,
@@ -121,7 +125,8 @@ class Socket:
         self._hang_up()
 
     def _close(self, code: int, reason: str | None) -> None:
-        text = f"Slack closed it ({code} {visible((reason or '')[:80])})"
+        said = visible(self._redacted(reason or "")[:80])
+        text = f"Slack closed it ({code} {said})"
         self._fail(Unavailable(PRODUCT, text))
 
     def _lost(self, what: str) -> ConnectorError:
@@ -131,8 +136,13 @@ class Socket:
             return Unavailable(PRODUCT, f"{what}: the handshake was refused")
         if isinstance(fault, ConnectorError):
             return fault
-        why = visible(f"{type(fault).__name__}: {fault}"[:200])
+        why = visible(self._redacted(f"{type(fault).__name__}: {fault}")[:200])
         return Unavailable(PRODUCT, f"{what}: {why}", code="no_connection")
+
+    def _redacted(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
 
 
 class _Ending:
@@ -149,6 +159,20 @@ class _Ending:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)
+
+
+def _secrets_in(url: str, proxy: str | None) -> list[str]:
+    """What no fault may say, the longest first: slack_sdk writes the proxy's whole address into
+    one, and a peer may say back what it was sent. The address we connect to is itself a ticket."""
+    where = urlsplit(url)
+    found = [where.query, *(value for _name, value in parse_qsl(where.query))]
+    found = [one for one in found if len(one) >= SHORTEST_SECRET]
+    password = urlsplit(proxy or "").password
+    if password:
+        user = unquote(urlsplit(proxy or "").username or "")
+        found += [password, b64encode(f"{user}:{unquote(password)}".encode()).decode()]
+    forms = {form for one in found for form in (one, quote(one, safe=""), unquote(one))}
+    return sorted(filter(None, forms), key=len, reverse=True)
 
 
 def _require_safe(url: str, settings: HttpSettings, *, emulated: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from datetime import datetime, timedelta
 
 import msgspec
@@ -14,10 +15,16 @@ from runner.journal.transaction import Tx, instant
 REFUSAL_STANDS = timedelta(hours=4)
 """How long a denial or an expiry answers the same question for other cases."""
 CODE_LETTERS = "BCDFGHJKLMNPQRSTVWXZ"
+_ID = re.compile(r"ask-[0-9a-f]{16}", re.ASCII)
 
 
 def approval_id(run_id: str, key: str) -> str:
     return "ask-" + hashlib.sha256(f"{run_id}:{key}".encode()).hexdigest()[:16]
+
+
+def is_id(text: str) -> bool:
+    """Could a question have this id? What comes from outside is asked before it is looked up."""
+    return _ID.fullmatch(text) is not None
 
 
 def free_code(tx: Tx, seed: str) -> str:

@@ -6,6 +6,7 @@ nothing.
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -21,6 +22,8 @@ from runner.journal.noted_head import read_head, write_head
 from runner.journal.opening import connect, prepare_folder, version_of
 from runner.journal.owner import hold, is_held, released
 from runner.journal.transaction import Tx
+
+log = logging.getLogger(__name__)
 
 
 class Fenced(Exception):
@@ -152,7 +155,7 @@ class Journal:
                 if self._epoch is not None and tx.meta("epoch") != str(self._epoch):
                     raise Fenced("another process took the journal over")
                 for change in riding:
-                    change(tx)
+                    self._ride(change, tx)
                 yield tx
             del self._riding[: len(riding)]
         if self._on_commit is not None:
@@ -160,9 +163,22 @@ class Journal:
 
     def write_with_next(self, change: Callable[[Tx], object]) -> None:
         """Write something in whatever transaction is written next, before that one's own: for what
-        can be found out again. Lost with the process, or with the ownership, before then."""
+        can be found out again. Lost with the process, or with the ownership, before then. One that
+        cannot be written fails the transaction that it rides with, which may rest on it, and rides
+        with no other."""
         with self._turn:
             self._riding.append(change)
+
+    def _ride(self, change: Callable[[Tx], object], tx: Tx) -> None:
+        try:
+            change(tx)
+        except sqlite3.OperationalError:
+            raise  # A full or a busy disk: it is tried again with the next.
+        except Exception as fault:
+            if type(fault) is not sqlite3.DatabaseError:
+                self._riding.remove(change)
+                log.exception("what was to be written with the next transaction is given up")
+            raise
 
     @contextmanager
     def read(self) -> Iterator[Tx]:
