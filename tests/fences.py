@@ -243,6 +243,7 @@ ONLY_PLACES: dict[str, tuple[str, ...]] = {
         "runner/service.py",
         "runner/containment.py",
         "runner/roles.py",
+        "runner/user_groups.py",
         "runner/journal/store.py",
     ),
     "connectors.emulators": ("runner/demo*.py", "runner/drill*.py", EMULATORS),
