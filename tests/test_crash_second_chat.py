@@ -24,7 +24,7 @@ from tests.world_settings import HOST, YES
 
 STORY = msgspec.structs.replace(choose("wmic-format"), is_chat_down=True)
 EVERY = 14
-"""At how many of the points it is killed; all of them were tried once, and take minutes."""
+"""Of so many points it is killed at one: all of them take minutes."""
 
 
 @pytest.fixture(scope="module")

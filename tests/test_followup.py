@@ -181,7 +181,7 @@ def test_ticket_when_the_case_goes_on_then_each_comment_says_the_state_as_verifi
     world.tick(linger_s=5)
     requested = world.ticket_texts()[-1]
     assert "requested and accepted, NOT contained yet" in requested
-    assert "responder-a (account U0RESPONDA) :white_check_mark:" in requested
+    assert "responder-a (account U0RESPONDA) approved: first seen" in requested
     world.falcon.set_device(HOST, offline=False)
     world.tick(linger_s=300)
     assert f"{HOST} ({device_id(HOST)}): isolated, confirmed" in world.ticket_texts()[-1]
