@@ -26,7 +26,7 @@ from bench.flood_runner import (
     Story,
     Watcher,
     fill,
-    floor_rows_s,
+    floor_of,
     host_of,
     serving,
     settings,
@@ -68,7 +68,7 @@ def play(story: Story) -> Seen:
         with serving(line) as process:
             watcher.watch(process)
         seen = watcher.end()
-        seen.floor_rows_s = floor_rows_s(line)
+        seen.floor_rows_s, seen.floor_rows_cpu_s = floor_of(line)
     return seen
 
 
@@ -101,13 +101,15 @@ def faults(story: Story, seen: Seen, small: Seen) -> list[str]:
 def told(story: Story, seen: Seen, small: Seen) -> str:
     """The figures, as lines."""
     rows_s = seen.alerts / seen.took_s
+    rows_cpu_s = seen.alerts / max(seen.cpu_s, 0.01)
     first = seen.first or First(after_s=0.0, rows=0, carried=0)
     poll = seen.poll
     by_status = ", ".join(f"{count} {status}" for status, count in sorted(seen.runs.items()))
     return (
         f"{story.name} (load {os.getloadavg()[0]:.0f}): {rows_s:,.0f} rows/s, others' turns among "
         f"them; a plain script {seen.floor_rows_s:,.0f}, {seen.floor_rows_s / rows_s:.1f} times as "
-        f"many\n"
+        f"many; in a second of the CPU {rows_cpu_s:,.0f} and {seen.floor_rows_cpu_s:,.0f}, "
+        f"{seen.floor_rows_cpu_s / rows_cpu_s:.1f} times\n"
         f"  first card after {first.after_s:.1f} s, {first.rows} rows in and {first.carried} runs "
         f"carried by then; {seen.early} harmless looked at before the last attack\n"
         f"  at most {seen.most_open} cards open (aim {story.most_open}); {len(seen.asked)} hosts "
