@@ -182,19 +182,22 @@ def seen_query(host: str, at: datetime, hunts: Hunts) -> EventQuery | str:
 
 def talk_queries(
     names: Sequence[str],
-    before: tuple[datetime, datetime],
+    before: tuple[datetime, datetime, datetime],
+    changed_from: datetime,
     since: tuple[datetime, datetime],
     hunts: Hunts,
 ) -> dict[str, EventQuery | str]:
-    """What a host said before it was isolated and says since, whether its logging was changed from
-    before on, and whether others are heard, by name. Each is small: only that it spoke has to be
-    seen, except of the connections since."""
+    """What a host said in each of the two spans before it was isolated and says since, whether its
+    logging was changed, and whether others are heard, by name. Of most that some was is enough: the
+    newest `ENOUGH` then stand for all. A host whose clock is ahead is heard up to an hour."""
     host = _equals(_names("host", hunts, *DEFAULT_FIELDS["host"]), names)
+    ahead = since[1] + timedelta(hours=1)
     return {
-        "before": _sysmon(hunts, before, ("3",), host, most=ENOUGH),
-        "changes": _sysmon(hunts, (before[0], since[1]), CHANGED, host, most=ENOUGH),
-        "connections": _sysmon(hunts, since, ("3",), host),
-        "others": _sysmon(hunts, since, OTHERS, host, most=ENOUGH),
+        "earlier": _sysmon(hunts, (before[0], before[1]), ("3",), host, most=ENOUGH),
+        "before": _sysmon(hunts, (before[1], before[2]), ("3",), host, most=ENOUGH),
+        "changes": _sysmon(hunts, (changed_from, ahead), CHANGED, host, most=ENOUGH),
+        "connections": _sysmon(hunts, (since[0], ahead), ("3",), host),
+        "others": _sysmon(hunts, (since[0], ahead), OTHERS, host, most=ENOUGH),
         "peers": _sysmon(hunts, since, ("3",), most=ENOUGH),
     }
 

@@ -226,13 +226,18 @@ def _habits(heard: Heard) -> Iterator[str]:
     spoken = [event.at for event in heard.before if _is_outside(event, heard)]
     if not spoken:
         yield "no connection of it was heard before the isolation either"
-    span = min(heard.until - heard.since, heard.back / 2)
+    span = habit_span(heard.since, heard.until, heard.back)
     for end in (heard.asked_at, heard.asked_at - span):
         if not any(end - span < at <= end for at in spoken):
             yield (
                 f"it spoke too rarely before: not between {clock_text(end - span)} and "
                 f"{clock_text(end)} either"
             )
+
+
+def habit_span(since: datetime, until: datetime, back: timedelta) -> timedelta:
+    """How long each of the two spans before is: as the silence, if so far back is looked."""
+    return max(min(until - since, back / 2), timedelta(seconds=1))
 
 
 def _absence(heard: Heard) -> Iterator[str]:

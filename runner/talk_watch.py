@@ -18,7 +18,7 @@ from connectors.model import Device, EventQuery, SearchJob
 from runner.config import Config, Silence
 from runner.context import Carry, NotYet, StepFailed
 from runner.hostname import is_same_host
-from runner.hunt_queries import talk_queries
+from runner.hunt_queries import ENOUGH, talk_queries
 from runner.hunts import Found, fetch_found
 from runner.journal import Journal, Tx, approvals, cases, ledger
 from runner.journal.records import LedgerRow, LedgerState
@@ -31,6 +31,7 @@ from runner.talk import (
     Judged,
     address_of,
     agreeing,
+    habit_span,
     judge,
     read_events,
     twins,
@@ -39,9 +40,11 @@ from runner.talk import (
 log = logging.getLogger(__name__)
 
 AT_ONCE = 2
-"""At how many hosts one round looks: five searches each, beside what polls and hunts need."""
+"""At how many hosts one round looks: six searches each, beside what polls and hunts need."""
 AGAIN = timedelta(seconds=2)
 SEARCH_S = 300.0
+SAMPLES = ("earlier", "before", "others", "peers")
+"""Searches of which a part proves as much as the whole."""
 
 
 class TalkWatch:
@@ -97,13 +100,11 @@ class TalkWatch:
     def _queries(
         self, row: LedgerRow, silence: Silence, names: tuple[str, ...], now: datetime
     ) -> dict[str, EventQuery | str]:
-        asked_at = _asked_at(row)
-        return talk_queries(
-            names,
-            (asked_at - timedelta(seconds=silence.before_s), asked_at),
-            (_since(row, silence), now + timedelta(hours=1)),
-            self._config.hunts,
-        )
+        asked_at, since = _asked_at(row), _since(row, silence)
+        back = timedelta(seconds=silence.before_s)
+        span = habit_span(since, now - timedelta(seconds=silence.late_s), back)
+        before = (asked_at - 2 * span, asked_at - span, asked_at)
+        return talk_queries(names, before, asked_at - back, (since, now), self._config.hunts)
 
     def _read(self, row: LedgerRow, talk: Talk, silence: Silence) -> None:
         """Judge what the searches of this look gave, once all have ended."""
@@ -128,7 +129,12 @@ class TalkWatch:
     ) -> Heard:
         events = {name: self._events(one) for name, one in found.items()}
         peers, name = events.pop("peers"), _full_name(row.device)
-        gaps = [one.gap for one in found.values()]
+        events["before"] = (*events.pop("earlier", ()), *events["before"])
+        gaps = [
+            one.gap
+            for kind, one in found.items()
+            if not (kind in SAMPLES and len(one.rows) >= ENOUGH)
+        ]
         gaps.append(twins((event for some in events.values() for event in some), name))
         if "changes" not in found:  # An older version started this look.
             gaps.append("not searched: whether its logging was changed")

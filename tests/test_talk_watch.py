@@ -171,6 +171,21 @@ def test_isolation_when_only_allowed_addresses_are_spoken_with_then_silent(world
     assert verdict(world) is TalkVerdict.SILENT
 
 
+def test_isolation_when_all_are_busy_then_the_newest_events_stand_for_all(world: World) -> None:
+    for age_s in range(1, 260):
+        speak(world, age_s=age_s)
+        live(world, PEER, age_s)
+    isolate(world)
+
+    def busy(world: World) -> None:
+        for age_s in range(30):
+            speak(world, host=PEER, age_s=age_s)
+            live(world, age_s=age_s)
+
+    quarter(world, busy)
+    assert verdict(world) is TalkVerdict.SILENT
+
+
 def test_isolation_when_it_spoke_once_in_an_hour_then_its_silence_proves_nothing(
     world: World,
 ) -> None:
