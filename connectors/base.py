@@ -238,6 +238,10 @@ class Chat(Threads, Protocol):
         """Is this the hash of the card as `post_card` may have posted it?"""
         ...
 
+    def can_mention(self, account: str) -> bool:
+        """Is this an id that a message may call?"""
+        ...
+
     @action(Effect.NOTIFY, Recovery.LOOK, settle_s=30)
     def post_card(self, card: Card) -> MessageRef:
         """A new message, always. Falls back to a shorter form when the product refuses the

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 
 import msgspec
 from msgspec import Struct
 
+from connectors.document import visible
 from connectors.model import Account, Answer, CardReading, Clock
 from runner import card_second, card_text
 from runner.approvals import affected_users, quick_yes, settle
 from runner.card_calls import CardCalls
+from runner.card_reach import Apart
 from runner.card_replies import CardReplies
 from runner.config import Config
 from runner.electing import (
@@ -145,15 +148,18 @@ class CardAnswers:
         return None
 
     def tell(self, approval: Approval, counted: Counted, place: CardCalls) -> None:
-        """Say in one thread what follows. Errors: as `Effects.perform`."""
-        self._answer(approval, counted.votes, place)
+        """Say in one thread what follows; a reply that is refused silences no other. Errors: as
+        `Effects.perform`."""
+        pieces = self._refusals(approval, counted.votes, place)
         if (fault := counted.unread.get(place.is_second)) is not None:
-            place.reply(approval, "unread", f"{UNREAD_SAID} ({fault})")
+            pieces.append(partial(place.reply, approval, "unread", f"{UNREAD_SAID} ({fault})"))
         if counted.decided is None:
-            self._remind(approval, place)
-            self._escalate(approval, place)
-            self._tell_unreached(approval, place)
-            self.tell_notes(approval, place)
+            told = (self._remind, self._escalate, self._tell_unreached)
+            pieces += [partial(tell, approval, place) for tell in told]
+            pieces += self.notes_of(approval, place)
+        work = Apart()
+        work.each(pieces)
+        work.raise_first()
 
     def voters(self, approval: Approval) -> Voters:
         """Who may answer."""
@@ -190,17 +196,25 @@ class CardAnswers:
             takes_logins=self._config.approvals.cli,
         )
 
-    def _answer(self, approval: Approval, votes: Sequence[Vote], place: CardCalls) -> None:
+    def _refusals(
+        self, approval: Approval, votes: Sequence[Vote], place: CardCalls
+    ) -> list[Callable[[], None]]:
         """Tell those whose answer does not count, each once for each reason, where they gave it."""
+        pieces: list[Callable[[], None]] = []
         labels = {asked.choice.emoji: asked.choice.label for asked in approval.choices}
         for vote in votes:
             if vote.why_not is None or vote.withdrawn or vote.is_second != place.is_second:
                 continue
             label = labels.get(vote.choice, vote.choice)
-            text = f'The answer "{label}" does not count: {vote.why_not}.'
+            may_call = not vote.account.startswith((LOGIN, APP))
+            is_odd = may_call and not place.chat.can_mention(vote.account)
+            by = f" of {visible(vote.account[:60])}" if is_odd else ""
+            text = f'The answer "{label}"{by} does not count: {vote.why_not}.'
             told = hashlib.sha256(f"{vote.account}:{vote.choice}:{vote.why_not}".encode())
-            called = () if vote.account.startswith((LOGIN, APP)) else (vote.account,)
-            place.reply(approval, f"uncounted.{told.hexdigest()[:12]}", text, called)
+            called = (vote.account,) if may_call and not is_odd else ()
+            key = f"uncounted.{told.hexdigest()[:12]}"
+            pieces.append(partial(place.reply, approval, key, text, called))
+        return pieces
 
     def _remind(self, approval: Approval, place: CardCalls) -> None:
         """Once, when half the time has gone."""
@@ -241,9 +255,12 @@ class CardAnswers:
                 text = card_second.not_reached(other.name, since)
                 place.reply(approval, f"unreached.{since:%Y%m%dT%H%M%S}", text)
 
-    def tell_notes(self, approval: Approval, place: CardCalls) -> None:
-        for number, note in enumerate(approval.notes):
-            place.reply(approval, f"note.{number}", note)
+    def notes_of(self, approval: Approval, place: CardCalls) -> list[Callable[[], None]]:
+        """Tell each note in one thread."""
+        return [
+            partial(place.reply, approval, f"note.{number}", note)
+            for number, note in enumerate(approval.notes)
+        ]
 
 
 def _note_quick(tx: Tx, settled: Approval) -> None:

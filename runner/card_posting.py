@@ -67,6 +67,14 @@ class CardPosting:
             step = runs.step(tx, scope_of(approval), place.key("post"))
         return None if step is None else step.status
 
+    def refusal(self, place: CardCalls, approval: Approval) -> str | None:
+        """Why this chat will never have a card of the question; None while it may."""
+        with self._journal.read() as tx:
+            step = runs.step(tx, scope_of(approval), place.key("post"))
+        if step is None or step.status is not StepStatus.FAILED:
+            return None
+        return step.error.text if step.error is not None else f"{place.name}: failed"
+
     def was_overtaken(self, approval: Approval) -> bool:
         """A question whose mode no longer holds is not put; the run asks anew, or only observes."""
         with self._journal.read() as tx:

@@ -6,13 +6,13 @@ the journal, because each start from cron is a process of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
 
 import msgspec
 
-from connectors.errors import ConnectorError, Unavailable
+from connectors.errors import ConnectorError, OutcomeUnknown, Rejected, Unavailable
 from connectors.model import Clock
 from runner.card_calls import CardCalls
 from runner.context import StepFailed, Suspended
@@ -23,6 +23,10 @@ MOST_FAILURES = 2
 STALE_AFTER = timedelta(minutes=10)
 
 _T = TypeVar("_T")
+
+
+class LeftAlone(Unavailable):
+    """The runner's own word, not the chat's: nothing was tried there, so nothing is known of it."""
 
 
 class Apart:
@@ -37,6 +41,21 @@ class Apart:
         except (Suspended, ConnectorError, StepFailed) as fault:
             self.faults.append(fault)
         return None
+
+    def each(self, pieces: Iterable[Callable[[], object]]) -> None:
+        """Each of them, whatever a chat refuses; but where two in a row are put off, the rest waits
+        too, because a chat that does not answer must not hold up a cut."""
+        put_off = 0
+        for piece in pieces:
+            known = len(self.faults)
+            self.do(piece)
+            is_put_off = any(
+                isinstance(fault, Suspended) and fault.wait_on == "time"
+                for fault in self.faults[known:]
+            )
+            put_off = put_off + 1 if is_put_off else 0
+            if put_off >= MOST_FAILURES:
+                return
 
     def raise_first(self) -> None:
         """What stands against the work as a whole: a plain fault before one that only waits."""
@@ -73,18 +92,28 @@ class Reach:
     def _is_shut(self, place: CardCalls) -> bool:
         return self._failures.get(place.name, 0) >= MOST_FAILURES
 
-    def do(self, place: CardCalls, work: Callable[[], _T]) -> _T:
-        """Do something in one chat, unless it failed twice in a row in this look. Errors: as
-        `work`; `Unavailable`."""
-        if self._is_shut(place):
-            raise Unavailable(place.name, "it failed twice and is left alone for a moment")
+    def do(self, place: CardCalls, work: Callable[[], _T], first_of: Approval | None = None) -> _T:
+        """Do something in one chat, unless it could not be reached twice in a row in this look.
+        `first_of`: a question of which that chat is tried all the same, once, because without a
+        failure of its own nothing stands in for that chat. Errors: as `work`; `LeftAlone`."""
+        if self._is_shut(place) and not self._is_untried(place, first_of):
+            raise LeftAlone(place.name, "it failed twice and is left alone for a moment")
         try:
             done = work()
-        except (ConnectorError, StepFailed):
+        except (Unavailable, OutcomeUnknown):
             self._failures[place.name] = self._failures.get(place.name, 0) + 1
+            raise
+        except Rejected:
+            # A refusal is an answer. A `StepFailed` says nothing here: it may be an old one, which
+            # the journal gives back.
+            self._failures[place.name] = 0
             raise
         self._failures[place.name] = 0
         return done
+
+    def _is_untried(self, place: CardCalls, approval: Approval | None) -> bool:
+        is_noted = len(self._places) == 1 or approval is None or place.name in approval.unread
+        return not is_noted
 
     def note_unreached(self, place: CardCalls, approval: Approval) -> None:
         """Remember since when, over processes and for all questions: a new one does not wait for

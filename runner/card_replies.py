@@ -49,9 +49,10 @@ class CardReplies:
         except ConnectorError as fault:
             return f"chat does not say where it is: {fault.text}"
 
-    def hurry(self) -> None:
-        """Something was said just now: the pace of what nobody asked for does not hold."""
-        self._read_at.clear()
+    def hurry(self, approval: Approval) -> None:
+        """Something was said there just now: the pace of what nobody asked for does not hold."""
+        kept = {key: at for key, at in self._read_at.items() if key[1] != approval.id}
+        self._read_at = kept
 
     def look(self, place: CardCalls, approval: Approval, *, is_needed: bool = False) -> Typed:
         """What is typed under a card now; read anew when it is time, or when it `is_needed` and the

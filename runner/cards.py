@@ -12,17 +12,15 @@ import logging
 from datetime import timedelta
 from functools import partial
 
-import msgspec
-
 from connectors.errors import ConnectorError
 from connectors.model import CardReading, Clock
-from runner import card_text
 from runner.approvals import expire, make_void
 from runner.arming import is_paused
 from runner.card_answers import CardAnswers
 from runner.card_calls import CardCalls
+from runner.card_closing import CardClosing
 from runner.card_posting import CardPosting
-from runner.card_reach import Apart, Reach
+from runner.card_reach import Apart, LeftAlone, Reach
 from runner.config import FALLBACK, Config
 from runner.context import Carry, StepFailed, Suspended
 from runner.effects import Effects
@@ -36,8 +34,6 @@ log = logging.getLogger(__name__)
 
 ASKED_WITHIN = timedelta(minutes=1)
 """A card that takes longer to be posted is a trouble of its own."""
-CLOSES_AFTER = timedelta(hours=24)
-"""How long a decided card's thread is told what became of it."""
 
 
 class Cards:
@@ -61,6 +57,9 @@ class Cards:
         self._posting = CardPosting(journal, config, self._answers, self._places)
         after = timedelta(seconds=config.approvals.fallback_after_s)
         self._reach = Reach(journal, clock, self._places, after)
+        self._closing = CardClosing(
+            journal, self._places, self._reach, self._posting, self._answers, self.last_look
+        )
         self._clock = clock
         self._carry = carry
         self.trouble: dict[str, str] = {}
@@ -82,10 +81,10 @@ class Cards:
         kept = {} if heard is None else self.trouble
         self.trouble = {code: why for code, why in kept.items() if code not in looked_at}
         self._is_agreed = False
-        if heard is not None:
-            self._answers.replies.hurry()
         self._reach.begin()
         for approval in waiting:
+            if heard is not None:
+                self._answers.replies.hurry(approval)
             fault = self._carry(f"card approval={approval.id}", partial(self._serve, approval))
             if fault is not None:
                 self.trouble[approval.code] = fault
@@ -139,7 +138,7 @@ class Cards:
             case ApprovalState.OPEN:
                 return self._watch(approval)
             case _:
-                self._close(approval)
+                self._closing.close(approval)
         return False
 
     def _again(self, approval: Approval) -> Approval:
@@ -160,11 +159,19 @@ class Cards:
             if approval.state is ApprovalState.OPEN:
                 self._note_trouble(approval, *work.faults)
                 return
-        refused = [fault for fault in work.faults if isinstance(fault, StepFailed)]
-        if len(refused) == len(self._places):
-            why = "; ".join(fault.text for fault in refused)
-            self._make_void(approval, f"could not ask: {why}")
+        refusals = [self._posting.refusal(place, approval) for place in self._places]
+        said = [why for why in refusals if why is not None]
+        if len(said) == len(self._places):
+            self._make_void(approval, f"could not ask: {'; '.join(said)}")
+        elif self._is_given_up(approval) and self._is_over(approval):
+            with self._journal.write() as tx:
+                expire(tx, approval)
         work.raise_first()
+
+    def _is_given_up(self, approval: Approval) -> bool:
+        """Is its card tried nowhere any more? Then only a person can say whether one stands."""
+        ends = (StepStatus.FAILED, StepStatus.UNKNOWN)
+        return all(self._posting.posting(place, approval) in ends for place in self._places)
 
     def _is_wanted(self, place: CardCalls, approval: Approval) -> bool:
         """Is a card to be posted here now? The fall-back's at once where the first chat refused its
@@ -181,7 +188,10 @@ class Cards:
     def _put(self, place: CardCalls, approval: Approval) -> None:
         """Post one card; its choices come under it. Errors: as `Effects.perform`."""
         try:
-            posted = self._reach.do(place, partial(self._posting.post, place, approval))
+            post = partial(self._posting.post, place, approval)
+            posted = self._reach.do(place, post, first_of=approval)
+        except LeftAlone:
+            raise
         except (Suspended, ConnectorError):
             self._reach.note_unreached(place, approval)
             raise
@@ -230,7 +240,10 @@ class Cards:
         if message is None:
             return None
         try:
-            reading = self._reach.do(place, partial(place.read, approval))
+            read = partial(place.read, approval)
+            reading = self._reach.do(place, read, first_of=approval)
+        except LeftAlone:
+            raise
         except ConnectorError:
             self._reach.note_unreached(place, approval)
             raise
@@ -270,43 +283,6 @@ class Cards:
     def _make_void(self, approval: Approval, why: str) -> None:
         with self._journal.write() as tx:
             make_void(tx, approval, why)
-
-    # -- after the decision ------------------------------------------------------------------------
-
-    def _close(self, approval: Approval) -> None:
-        """Lock each card at once, tell its thread, and close when there is nothing more to tell."""
-        work = Apart()
-        for place in self._places:
-            work.do(partial(self._reach.do, place, partial(self._finish, place, approval)))
-        # A card or its channel that is gone is told once, and then there is nobody to tell there.
-        lost = [fault for fault in work.faults if isinstance(fault, StepFailed)]
-        is_waiting = len(lost) < len(work.faults)
-        with self._journal.write() as tx:
-            current = approvals.read(tx, approval.id)
-            standing = [one for one in self._places if one.message_of(current) is not None]
-            is_gone = bool(lost) and len(lost) >= len(standing)
-            is_told = len(current.notes) == len(approval.notes)
-            now = tx.clock.now()
-            is_old = now - (current.decided_at or now) > CLOSES_AFTER
-            # An approved call that is still to be sent keeps its card.
-            is_done = is_gone or (is_told and (is_old or current.due_at is None))
-            if is_done and not is_waiting:
-                approvals.save(tx, msgspec.structs.replace(current, closed=True))
-        work.raise_first()
-
-    def _finish(self, place: CardCalls, approval: Approval) -> None:
-        """All that is left to be done in one chat. Errors: as `Effects.perform`."""
-        approval = self._posting.adopt_late(place, self._again(approval))
-        message, asked = place.message_of(approval), place.card_of(approval)
-        if message is None or asked is None:
-            return
-        with self._journal.read() as tx:
-            locked = card_text.locked_card(tx, approval, asked)
-            decided = card_text.decision_reply(tx, approval)
-        place.lock(approval, message, locked)
-        place.reply(approval, "decided", decided)
-        self._answers.tell_notes(approval, place)
-        self.last_look.tell_late(approval, place)
 
 
 def _ids(approval: Approval) -> list[str]:

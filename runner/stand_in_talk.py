@@ -76,6 +76,9 @@ class StandInChat:
     def is_card(self, card: Card, sha256: str) -> bool:
         return self.card_sha256(card) == sha256
 
+    def can_mention(self, account: str) -> bool:
+        return True
+
     def post_card(self, card: Card) -> MessageRef:
         self._posted[card.key] = (self._clock.now(), card)
         self._deeds.append(Deed(call="chat.post_card", target=self._told(card.key)))

@@ -24,7 +24,7 @@ from tests.fake_product import (
 )
 
 NAMES = sorted({*CONNECTORS, *CASES})
-PURE = {"card_sha256", "is_card"}
+PURE = {"card_sha256", "is_card", "can_mention"}
 """Role methods that send nothing."""
 
 

@@ -113,6 +113,7 @@ ROOMS: tuple[tuple[int, str], ...] = (
     (7, "runner/cards.py"),
     (7, "runner/card_answers.py"),
     (7, "runner/card_calls.py"),
+    (7, "runner/card_closing.py"),
     (7, "runner/card_posting.py"),
     (7, "runner/card_reach.py"),
     (7, "runner/card_replies.py"),

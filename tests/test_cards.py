@@ -321,6 +321,57 @@ def test_uncounted_answer_when_it_stays_then_told_once(world: World) -> None:
     assert len(world.thread(question)) == 1
 
 
+# -- what a chat refuses for good ------------------------------------------------------------------
+
+REFUSED = '{"ok": false, "error": "restricted_action"}'
+UPDATE_REFUSED = '{"ok": false, "error": "edit_window_closed"}'
+
+
+def test_question_when_anothers_replies_are_refused_then_it_is_served_all_the_same(
+    world: World,
+) -> None:
+    world.slack.misbehave(path="*reactions.add", times=None, status=200, body=REFUSED)
+    first = asked(world)
+    world.slack.react("U0GUEST", CHANNEL, world.message_id(first), YES)
+    world.falcon.add_device(HOST, hostname="WORKSTATION9", status="normal")
+    world.hit(host="WORKSTATION9", cmdline=r"wmic os get /format:C:\Temp\own9.xsl")
+    world.tick()
+    world.slack.misbehave(path="*chat.postMessage", times=None, status=200, body=REFUSED)
+    world.slack.react("U0OTHER", CHANNEL, world.message_id(first), YES)
+    world.tick(10)
+    (second,) = [one for one in world.questions() if one.id != first.id]
+    world.yes(second)
+    world.ticks(2, every_s=20)
+    assert world.contains() == ["WORKSTATION9"]
+
+
+def test_card_when_it_cannot_be_locked_then_its_thread_is_told_all_the_same(world: World) -> None:
+    question = asked(world)
+    world.slack.misbehave(path="*chat.update", times=None, status=200, body=UPDATE_REFUSED)
+    world.yes(question)
+    world.ticks(2, every_s=30)
+    assert world.contains() == [HOST]
+    assert any(text.startswith("APPROVED") for text in world.thread(question))
+    assert world.again(question).closed
+
+
+def test_card_when_it_cannot_be_locked_and_the_call_is_to_be_sent_then_it_stays_open_for_a_no(
+    world: World,
+) -> None:
+    question = asked(world)
+    world.slack.misbehave(path="*chat.update", times=None, status=200, body=UPDATE_REFUSED)
+    world.falcon.misbehave(status=503, body="{}", times=None)
+    world.yes(question)
+    world.ticks(2, every_s=10)
+    waiting = world.again(question)
+    assert (waiting.state, waiting.closed) == (ApprovalState.APPROVED, False)
+    assert waiting.due_at is not None
+    world.no(question, RESPONDER_B)
+    world.falcon.behave()
+    world.ticks(2, every_s=60)
+    assert world.asked_to("contain") == []
+
+
 # -- a wave ----------------------------------------------------------------------------------------
 
 

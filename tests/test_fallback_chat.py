@@ -104,6 +104,79 @@ def test_card_when_both_chats_refuse_it_then_void_and_a_person_is_needed(world: 
     assert world.contains() == []
 
 
+def test_card_when_both_chats_refuse_it_one_after_the_other_then_void(world: World) -> None:
+    world.arm()
+    body = '{"ok": false, "error": "is_archived"}'
+    world.slack.misbehave(path="*chat.postMessage", times=None, status=200, body=body)
+    world.emulators.matrix.misbehave(path="*/send/*", times=None, status=500, body="{}")
+    world.hit()
+    world.tick()
+    first = world.question(ApprovalState.POSTING)
+    world.emulators.matrix.behave()
+    world.emulators.matrix.misbehave(
+        path="*/send/*", times=None, status=403, body='{"errcode": "M_FORBIDDEN"}'
+    )
+    world.ticks(3, 60)
+    ended = world.again(first)
+    assert ended.state is ApprovalState.VOID
+    assert "is_archived" in str(ended.why)
+    assert "M_FORBIDDEN" in str(ended.why)
+
+
+def test_card_when_nobody_can_say_whether_it_stands_then_the_question_runs_out(
+    world: World,
+) -> None:
+    """Refused by the second chat; that the first one has it is not said, whoever asks."""
+    world.arm()
+    world.slack.misbehave(path="*chat.postMessage", times=None, lose_answer=True)
+    refused = '{"ok": false, "error": "missing_scope"}'
+    world.slack.misbehave(path="*conversations.history", times=None, status=200, body=refused)
+    world.emulators.matrix.misbehave(
+        path="*/send/*", times=None, status=403, body='{"errcode": "M_FORBIDDEN"}'
+    )
+    world.hit()
+    world.ticks(3, 60)
+    assert world.questions()[0].state is ApprovalState.POSTING
+    world.ticks(2, 1800)
+    assert world.questions()[0].state is ApprovalState.EXPIRED
+
+
+def test_question_when_the_other_chat_refuses_the_cards_before_it_then_it_is_asked_there(
+    world: World,
+) -> None:
+    world.arm()
+    slack_is_down(world)
+    world.emulators.matrix.misbehave(
+        path="*/send/m.room.message/*", times=2, status=403, body='{"errcode": "M_FORBIDDEN"}'
+    )
+    world.hit()
+    world.ticks(3, 60)
+    for number in (7, 8, 9):
+        host = f"WORKSTATION{number}"
+        world.falcon.add_device(HOST, hostname=host, status="normal")
+        world.hit(host=host, cmdline=rf"wmic os get /format:C:\Temp\own{number}.xsl")
+        world.tick(5)
+    world.ticks(2, 60)
+    for card in stand_ins(world):
+        world.emulators.matrix.react(ADA, card["event_id"], "\u2705")
+    world.tick()
+    assert world.contains()
+
+
+def test_question_when_the_first_chat_goes_down_under_two_others_then_it_is_asked_in_the_other(
+    world: World,
+) -> None:
+    asked(world)
+    hit_another(world)
+    world.tick()
+    assert len(world.cards()) == 2
+    slack_is_down(world)
+    world.falcon.add_device(HOST, hostname="WORKSTATION8", status="normal")
+    world.hit(host="WORKSTATION8", cmdline=r"wmic os get /format:C:\Temp\own8.xsl")
+    world.ticks(4, 60)
+    assert len(world.questions(ApprovalState.OPEN)) == len(stand_ins(world)) == 3
+
+
 def test_card_when_the_first_chat_goes_down_after_it_was_posted_then_the_other_has_one_too(
     world: World,
 ) -> None:
@@ -338,6 +411,18 @@ def test_person_when_without_an_account_in_the_other_chat_then_no_answer_there(
         answer_in_matrix(world, YES, ADA)
         world.tick()
         assert world.contains() == [HOST]
+
+
+@pytest.mark.parametrize("name", ["Evil User", "Bob"])
+def test_answer_when_its_account_can_not_be_called_then_it_is_named_and_the_thread_goes_on(
+    world: World, name: str
+) -> None:
+    asked_in_matrix(world)
+    answer_in_matrix(world, YES, f"@{name}:{ADA.partition(':')[2]}")
+    world.ticks(2, 900)
+    told = thread_in_matrix(world)
+    assert any(name in text and "does not count" in text for text in told)
+    assert any("Still open" in text for text in told)
 
 
 # -- cards that are spoiled ------------------------------------------------------------------------

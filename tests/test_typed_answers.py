@@ -309,6 +309,16 @@ def test_thread_when_something_is_heard_there_then_it_is_read_at_once(world: Wor
     assert world.again(question).state is ApprovalState.DENIED
 
 
+def test_thread_when_something_is_heard_elsewhere_then_it_is_read_no_sooner(world: World) -> None:
+    question = asked(world)
+    later(world)
+    cards = world.service.crew.cards
+    say(world, question, "deny CODE")
+    cards.advance(heard="1700000000.000001")
+    cards.advance()
+    assert world.again(question).state is ApprovalState.OPEN
+
+
 # -- a second chat ---------------------------------------------------------------------------------
 
 

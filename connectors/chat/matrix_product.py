@@ -40,3 +40,6 @@ class MatrixProduct(Product):
         def __post_init__(self) -> None:
             if not ROOM.fullmatch(self.room):
                 raise ValueError("room must be an id such as !abc123:example.test, not an alias")
+
+    def can_mention(self, account: str) -> bool:
+        return ACCOUNT.fullmatch(account) is not None

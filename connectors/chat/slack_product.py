@@ -45,3 +45,6 @@ class SlackProduct(Product):
                 raise ValueError("channel must be an id such as C0123456789, not a name")
             if self.team is not None and not TEAM.fullmatch(self.team):
                 raise ValueError("team must be a workspace id such as T0123456789")
+
+    def can_mention(self, account: str) -> bool:
+        return ACCOUNT.fullmatch(account) is not None
