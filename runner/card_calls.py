@@ -62,10 +62,19 @@ class CardCalls:
     def with_card(self, approval: Approval, card: Card, first: str) -> Approval:
         """The question, with the card that is about to be sent. `first`: the first chat's name."""
         if not self.is_second:
-            return msgspec.structs.replace(approval, card=card)
+            return msgspec.structs.replace(approval, card=card, chat=self.name)
         since = approval.unread.get(first)
         second = SecondCard(name=self.name, first=first, since=since, card=card)
         return msgspec.structs.replace(approval, second=second)
+
+    def elsewhere(self, approval: Approval) -> str | None:
+        """The connector that has the question's card, where this role names another one by now.
+        What is known of that card means nothing here, and would be sent to a stranger."""
+        if not self.is_second:
+            sent_to = approval.chat
+        else:
+            sent_to = None if approval.second is None else approval.second.name
+        return None if sent_to == self.name else sent_to
 
     def with_typing(self, approval: Approval, is_typing: bool) -> Approval:
         """The question, with whether its card here says how to answer in words."""

@@ -65,7 +65,9 @@ class CardClosing:
         work.raise_first()
 
     def _finish(self, place: CardCalls, approval: Approval, work: Apart) -> None:
-        """All that is left to be done in one chat."""
+        """All that is left to be done in one chat; nothing in one that never had the card."""
+        if place.elsewhere(approval) is not None:
+            return
         adopt = partial(self._posting.adopt_late, place, self._again(approval))
         standing = work.do(partial(self._reach.do, place, adopt))
         if standing is None:

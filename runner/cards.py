@@ -131,6 +131,8 @@ class Cards:
     def _turn(self, approval: Approval) -> bool:
         """True when people just said yes."""
         match approval.state:
+            case ApprovalState.POSTING | ApprovalState.OPEN if self._was_moved(approval):
+                return False
             case ApprovalState.POSTING if self._is_paused:
                 return False
             case ApprovalState.POSTING:
@@ -139,6 +141,17 @@ class Cards:
                 return self._watch(approval)
             case _:
                 self._closing.close(approval)
+        return False
+
+    def _was_moved(self, approval: Approval) -> bool:
+        """A question whose card went to another connector than is bound now is void: a no under
+        that card would not be seen."""
+        for place in self._places:
+            if (name := place.elsewhere(approval)) is not None:
+                role = FALLBACK if place.is_second else "chat"
+                why = f"its card went to {name}, and roles.{role} names {place.name} now"
+                self._make_void(approval, why)
+                return True
         return False
 
     def _again(self, approval: Approval) -> Approval:

@@ -437,6 +437,58 @@ def test_card_when_deleted_in_the_other_chat_then_void_and_asked_anew(world: Wor
     assert len(stand_ins(world)) == 2
 
 
+# -- the roles are given to other connectors -------------------------------------------------------
+
+SWAPPED = {"roles": {"chat": "matrix", "chat_fallback": "slack"}}
+
+
+def test_roles_when_swapped_while_a_question_is_open_then_void_and_asked_anew(
+    world: World,
+) -> None:
+    question = asked(world)
+    world.restart(SWAPPED)
+    world.ticks(3, 60)
+    ended = world.again(question)
+    assert ended.state is ApprovalState.VOID
+    assert "went to slack, and roles.chat names matrix now" in str(ended.why)
+    assert len(world.cards()) == 1, "no second card in the same channel"
+    assert world.thread(question) == []
+    assert len(stand_ins(world)) == 1
+    world.yes(question)
+    world.tick()
+    assert world.contains() == []
+    answer_in_matrix(world, YES)
+    world.tick()
+    assert world.contains() == [HOST]
+
+
+def test_roles_when_swapped_and_the_card_stands_in_the_other_chat_then_void(world: World) -> None:
+    question = asked_in_matrix(world)
+    world.slack.behave()
+    world.restart(SWAPPED)
+    world.tick()
+    assert world.again(question).state is ApprovalState.VOID
+    assert thread_in_matrix(world) == []
+
+
+def test_roles_when_swapped_after_the_decision_then_nothing_is_sent_to_a_stranger(
+    world: World,
+) -> None:
+    question = asked(world)
+    world.no(question)
+    world.slack.misbehave(path="*chat.[up]*", times=None, status=500, body="{}")
+    world.tick()
+    assert world.again(question).state is ApprovalState.DENIED
+    assert not world.again(question).closed
+    world.slack.behave()
+    world.restart(SWAPPED)
+    ticks = world.ticks(3, 60)
+    assert world.service.crew.cards.trouble == {}
+    assert [error for tick in ticks for error in tick.errors if "no room id" in error] == []
+    assert world.again(question).closed
+    assert stand_ins(world) == []
+
+
 # -- both down -------------------------------------------------------------------------------------
 
 

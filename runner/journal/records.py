@@ -9,14 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from connectors.base import Effect
-from connectors.model import (
-    Assessment,
-    Card,
-    Choice,
-    Device,
-    MessageRef,
-    TicketRef,
-)
+from connectors.model import Assessment, Card, Choice, Device, MessageRef, TicketRef
 from runner.config import Mode
 from runner.journal.pressed import Pressed
 from runner.journal.talk_records import Talk
@@ -232,6 +225,9 @@ class Approval(Struct, frozen=True, kw_only=True):
     why: str | None = None
     card: Card | None = None
     message: MessageRef | None = None
+    chat: str | None = None
+    """What the configuration called the connector to which the card went; None until it was about
+    to be sent, and in questions that an older version asked."""
     takes_replies: tuple[str, ...] = ()
     """The chats whose card says how to answer in words: only there words in its thread are read."""
     second: SecondCard | None = None
