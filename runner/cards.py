@@ -176,15 +176,19 @@ class Cards:
         said = [why for why in refusals if why is not None]
         if len(said) == len(self._places):
             self._make_void(approval, f"could not ask: {'; '.join(said)}")
-        elif self._is_given_up(approval) and self._is_over(approval):
+        elif self._is_given_up(approval):
             with self._journal.write() as tx:
                 expire(tx, approval)
         work.raise_first()
 
     def _is_given_up(self, approval: Approval) -> bool:
-        """Is its card tried nowhere any more? Then only a person can say whether one stands."""
+        """Is its time over, and its card tried nowhere any more? Only a person can say whether one
+        stands, and none did."""
+        until = approval.created_at + timedelta(seconds=approval.expires_s)
         ends = (StepStatus.FAILED, StepStatus.UNKNOWN)
-        return all(self._posting.posting(place, approval) in ends for place in self._places)
+        return self._clock.now() >= (approval.expires_at or until) and all(
+            self._posting.posting(place, approval) in ends for place in self._places
+        )
 
     def _is_wanted(self, place: CardCalls, approval: Approval) -> bool:
         """Is a card to be posted here now? The fall-back's at once where the first chat refused its
