@@ -16,11 +16,12 @@ class RefusedSignIns(Protocol):
     """`where`: the product's address; `secrets`: all that the account signs in with."""
 
     def told(self, where: str, secrets: Sequence[Secret]) -> str | None:
-        """Why exactly these are not to be sent again; None when they may be."""
+        """Why exactly these are not to be sent now; None when they may be."""
         ...
 
     def note(self, where: str, secrets: Sequence[Secret], text: str) -> None:
-        """They were refused, and what the product said. Repeat: the newest refusal counts."""
+        """They were refused, and what the product said. Repeat: the newest refusal counts, and each
+        one makes the rest before the next try longer."""
         ...
 
     def forget(self, where: str) -> None:

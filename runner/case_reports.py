@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 from connectors.base import Tickets, action_of
 from connectors.document import Document, Paragraph
-from connectors.errors import AuthFailed, ConnectorError, Rejected
+from connectors.errors import ConnectorError, Rejected
 from connectors.model import TicketRef
 from runner import report
 from runner.config import Config, Mode
@@ -26,7 +26,7 @@ from runner.journal.records import LIVE, Case, StepResult, StepStatus
 from runner.roles import Roles
 from runner.ticket_news import TicketNews
 from runner.ticket_state import TicketState
-from runner.ticket_trouble import scope_of
+from runner.ticket_trouble import doubts, scope_of
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,8 @@ AT_ONCE = 50
 """So many cases are held in memory, of thousands that may have news."""
 REPORTS_FOR_S = 5.0
 """How long news are told before decisions and runs get their turn."""
+DOUBT_REST_S = 600.0
+"""How long a ticket is not asked again where only a person can go on, unless something changed."""
 
 
 class CaseReports:
@@ -58,6 +60,7 @@ class CaseReports:
         self._news = TicketNews(journal, config, roles, effects, self._state)
         self._told: set[str] = set()
         self._after = ""
+        self._resting: dict[str, tuple[_Doubt, float]] = {}
 
     def report_cases(self) -> None:
         """Tell each ticket what changed since it was last told; one comment for all of it. After a
@@ -109,8 +112,14 @@ class CaseReports:
         with self._journal.read() as tx:
             is_over = all(run.status not in LIVE for run in runs.of_case(tx, case.id))
             under_way = _under_way_until(tx, case)
+            doubt = _doubt(tx, case, is_over=is_over)
+            clock = tx.clock
         if case.ticket is None:
             return
+        rested, until = self._resting.pop(case.id, (None, 0.0))
+        if rested == doubt and clock.monotonic() < until:
+            self._resting[case.id] = doubt, until
+            raise Suspended("person")
         if under_way is not None:
             # An older comment that may still arrive must not come after this one.
             raise Suspended("time", under_way)
@@ -124,6 +133,9 @@ class CaseReports:
             raise left.fault
         if left.is_in_doubt:
             self._news.tell_doubts(case, case.ticket)
+            with self._journal.read() as tx:
+                doubt = _doubt(tx, case, is_over=is_over)
+            self._resting[case.id] = doubt, clock.monotonic() + DOUBT_REST_S
             raise Suspended("person")
         self._set_reported(case)
 
@@ -143,23 +155,12 @@ class CaseReports:
             "comment": lambda: self._comment(case, ticket),
             "closed": lambda: self._news.tell_closed(case, ticket),
         }
-        if is_over:
-            parts["evidence"] = lambda: self._attach_evidence(case, ticket)
         left = _Left()
         for part, keep_up in parts.items():
-            try:
-                keep_up()
-            except StepFailed as fault:
-                left.refused[part] = fault.text
-            except AuthFailed:
-                # The next part would be refused for the same reason, and for good.
-                raise
-            except Rejected as fault:
-                left.fault = left.fault or fault
-            except Suspended as suspended:
-                if suspended.wait_on != "person":
-                    raise
-                left.is_in_doubt = True
+            left.do(part, keep_up)
+        if is_over:
+            for attach in self._evidence(case, ticket):
+                left.do("evidence", attach)
         return left
 
     def _comment(self, case: Case, ticket: TicketRef) -> None:
@@ -190,9 +191,9 @@ class CaseReports:
 
     # -- evidence ----------------------------------------------------------------------------------
 
-    def _attach_evidence(self, case: Case, ticket: TicketRef) -> None:
-        """The evidence when the runs have ended, and once more for each state that came later. What
-        is in doubt comes first: no intent is overtaken by the next state."""
+    def _evidence(self, case: Case, ticket: TicketRef) -> Iterator[Callable[[], None]]:
+        """A call for each file: when the runs have ended, and once more for each state that came
+        later. What is in doubt comes first: no intent is overtaken by the next state."""
         with self._journal.read() as tx:
             state = state_sha256(tx, case)[:16]
             sent = [
@@ -200,13 +201,14 @@ class CaseReports:
             ]
             edition = _edition(sent, state)
             files = case_files(tx, case, edition)
-            doubts = [(one, case_files(tx, case, one.edition)) for one in sent if one.is_open]
-        for doubt, its_files in doubts:
+            older = [(one, case_files(tx, case, one.edition)) for one in sent if one.is_open]
+        for one, its_files in older:
             # A graph whose hunts were erased since cannot be sent again.
-            if doubt.name in its_files:
-                self._attach(case, ticket, doubt.key, doubt.name, its_files[doubt.name])
+            if one.name in its_files:
+                yield partial(self._attach, case, ticket, one.key, one.name, its_files[one.name])
         for name, content in files.items():
-            self._attach(case, ticket, f"attach.{edition}.{state}.{name}", name, content)
+            key = f"attach.{edition}.{state}.{name}"
+            yield partial(self._attach, case, ticket, key, name, content)
 
     def _attach(self, case: Case, ticket: TicketRef, key: str, name: str, content: bytes) -> None:
         tickets = self._roles.tickets
@@ -240,6 +242,7 @@ class CaseReports:
             look=lambda _at: look(),
             settle_s=self._roles.settle_s("tickets", action),
             again_s=86400.0,
+            outlasts_sign_in=True,
         )
         # A ticket that was opened is kept up, whatever the mode is by then.
         self._effects.perform(scope_of(case.id), key, call, Mode.ACT)
@@ -253,6 +256,26 @@ class _Left:
         self.refused: dict[str, str] = {}
         self.fault: Rejected | None = None
         self.is_in_doubt = False
+
+    def do(self, part: str, keep_up: Callable[[], None]) -> None:
+        try:
+            keep_up()
+        except StepFailed as fault:
+            self.refused.setdefault(part, fault.text)
+        except Rejected as fault:
+            self.fault = self.fault or fault
+        except Suspended as suspended:
+            if suspended.wait_on != "person":
+                raise
+            self.is_in_doubt = True
+
+
+_Doubt = tuple[int, bool, tuple[str, ...]]
+
+
+def _doubt(tx: Tx, case: Case, *, is_over: bool) -> _Doubt:
+    """All that a case waits with for a person; with any other, its ticket is looked at again."""
+    return case.revision, is_over, tuple(step.key for step in doubts(tx, case.id))
 
 
 def _under_way_until(tx: Tx, case: Case) -> datetime | None:

@@ -19,7 +19,8 @@ from connectors.http import Runtime
 from connectors.model import Clock, Row
 from runner.cli_versions import NoVersion, version_of
 from runner.config import Config, SearchConfig
-from runner.exported import NotRead, exported_rows
+from runner.exported import exported_rows
+from runner.exported_evtx import NotRead
 from runner.journal import JournalError
 from runner.journal.stored import stored_alerts
 from runner.masking import mask_secrets

@@ -73,6 +73,7 @@ class Call(Struct, frozen=True, kw_only=True):
     `action` None is a read: its result is journalled, and it may be repeated. With an action it is
     an effect: intent first, sent once; `look` gets the time of the intent, and finds what an
     earlier copy left behind since then, or None.
+    `outlasts_sign_in`: a sign-in refused at the door is a pause, as `Unavailable` is, and told.
     `unsent`: an effect's value in a mode that only records. `again_s`: after `Unavailable`, how
     long to keep trying; with `attempts` above one, that many times instead, `wait_s` apart.
     """
@@ -86,6 +87,7 @@ class Call(Struct, frozen=True, kw_only=True):
     attempts: int = 1
     wait_s: float | None = None
     again_s: float = 300.0
+    outlasts_sign_in: bool = False
 
 
 class Target(Struct, frozen=True, kw_only=True):

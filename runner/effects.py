@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from connectors.base import Action, Effect, Recovery
-from connectors.errors import ConnectorError, OutcomeUnknown, Rejected, Unavailable
+from connectors.errors import AuthFailed, ConnectorError, OutcomeUnknown, Rejected, Unavailable
 from connectors.model import Clock
 from runner.config import Mode
 from runner.context import Call, StepFailed, Suspended
@@ -101,7 +101,8 @@ class Effects:
         """Do it, or give what became of it before.
 
         `unsent` is the step's value when the mode only records. Errors: `StepFailed`; `Suspended`
-        until it can be looked up, tried again, or resolved by a person.
+        until it can be looked up, tried again, or resolved by a person; `AuthFailed`, postponed,
+        for a call that outlasts a refused sign-in.
         """
         action = declared(call)
         if step := self._step(scope, key):
@@ -168,9 +169,14 @@ class Effects:
         try:
             value = plain(call.send((self.clock.now() - step.intended_at).total_seconds()))
         except Unavailable as fault:
-            return self._postpone(step, call, fault)
+            raise Suspended("time", self._postpone(step, call, fault)) from None
         except Rejected as fault:
-            self.fail(step, "rejected", str(fault))
+            # Without a status the product did more than look at who asks: not to be repeated.
+            is_at_the_door = isinstance(fault, AuthFailed) and fault.status is not None
+            if not (call.outlasts_sign_in and is_at_the_door):
+                self.fail(step, "rejected", str(fault))
+            self._postpone(step, call, fault)
+            raise
         except OutcomeUnknown as fault:
             delay_s = call.settle_s
             if declared(call).recovery is Recovery.REPEAT:
@@ -186,19 +192,19 @@ class Effects:
         self.close(step, StepStatus.FAILED, None, StepError(kind=kind, text=text))
         raise StepFailed(kind, text)
 
-    def _postpone(self, step: StepResult, call: Call, fault: Unavailable) -> Any:
-        """Nothing was sent: try again later, but not for ever."""
+    def _postpone(self, step: StepResult, call: Call, fault: ConnectorError) -> datetime:
+        """Nothing was done: try again at the time that it gives, but not for ever."""
         if (self.clock.now() - step.intended_at).total_seconds() > call.again_s:
             self.fail(step, "unavailable", str(fault))
         later = msgspec.structs.replace(
             step,
             status=StepStatus.PENDING,
             error=StepError(kind="unavailable", text=str(fault)),
-            settle_until=self._after(wait_after(fault, step.attempt)),
+            settle_until=(at := self._after(wait_after(fault, step.attempt))),
         )
         with self._journal.write() as tx:
             runs.save_step(tx, later)
-        raise Suspended("time", later.settle_until)
+        return at
 
     def _send_later(self, step: StepResult, call: Call) -> Any:
         if step.settle_until is not None and self.clock.now() < step.settle_until:

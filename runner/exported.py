@@ -13,25 +13,16 @@ from typing import Any, BinaryIO
 
 from connectors.document import shorten, visible
 from connectors.model import Row
+from runner.exported_evtx import NotRead, evtx_records
 
 MOST_BYTES = 1_048_576
 """How long one line may be: an endless one would fill the memory."""
 ENDINGS = (".jsonl", ".ndjson", ".json", ".csv", ".evtx")
-NO_EVTX = (
-    "EVTX needs the package evtx, which is not installed: install stockade[evtx], or write the "
-    "file as JSON lines first"
-)
-EVTX_HEADER = 4096
-EVTX_CHUNK = 65_536
-"""Sizes in bytes. Source: libyal, *Windows XML Event Log (EVTX) format*, read 2026-11-25."""
 
 
-class NotRead(Exception):
-    """A file that cannot be read at all; the text is a sentence."""
-
-
-def exported_rows(path: Path) -> Iterator[tuple[int, Row | str]]:
-    """Each row with its line's number, or why that line is none. Errors: `NotRead`."""
+def exported_rows(path: Path, evtx_limit_s: float = 10.0) -> Iterator[tuple[int, Row | str]]:
+    """Each row with its line's number, or why that line is none. Errors: `NotRead`.
+    `evtx_limit_s`: how long the parser of EVTX may be about one record."""
     name = visible(str(path))
     ending = path.suffix.lower()
     if ending not in ENDINGS:
@@ -40,7 +31,8 @@ def exported_rows(path: Path) -> Iterator[tuple[int, Row | str]]:
         if ending == ".csv":
             yield from _csv_rows(path)
         elif ending == ".evtx":
-            yield from _evtx_rows(path)
+            for number, record in evtx_records(path, evtx_limit_s):
+                yield number, _json_row(record) if isinstance(record, bytes) else record
         else:
             with path.open("rb") as stream:
                 yield from _json_rows(stream)
@@ -67,18 +59,17 @@ def _json_rows(stream: BinaryIO) -> Iterator[tuple[int, Row | str]]:
 def _json_row(raw: bytes) -> Row | str:
     try:
         found = json.loads(raw.decode("utf-8-sig"))
+        if isinstance(found, dict) and isinstance(found.get("result"), dict):
+            found = found["result"]
+        if not isinstance(found, dict):
+            return "it is no JSON object"
+        return row_of(found) or "it holds no values"
     except UnicodeDecodeError:
         return "it is not UTF-8"
     except RecursionError:
         return "it is nested too deeply"
     except ValueError as fault:
         return f"it is no JSON: {visible(shorten(str(fault), 200))}"
-    if isinstance(found, dict) and isinstance(found.get("result"), dict):
-        found = found["result"]
-    if not isinstance(found, dict):
-        return "it is no JSON object"
-    row = row_of(found)
-    return row or "it holds no values"
 
 
 def row_of(found: Mapping[str, Any]) -> Row:
@@ -101,8 +92,9 @@ def _windows_row(event: Mapping[str, Any]) -> Row:
             value = system.get(name)
             _put(row, name, value.get("#text") if isinstance(value, dict) else value)
         created = system.get("TimeCreated")
-        attributes = created.get("#attributes", created) if isinstance(created, dict) else {}
-        _put(row, "_time", attributes.get("SystemTime"))
+        attributes = created.get("#attributes", created) if isinstance(created, dict) else None
+        if isinstance(attributes, dict):
+            _put(row, "_time", attributes.get("SystemTime"))
     data = event.get("EventData")
     for name, value in data.items() if isinstance(data, dict) else ():
         _put(row, name, value)
@@ -124,46 +116,6 @@ def _put(row: Row, name: str, value: Any) -> None:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
-
-
-# -- EVTX ------------------------------------------------------------------------------------------
-
-
-def _evtx_rows(path: Path) -> Iterator[tuple[int, Row | str]]:
-    """Each record, by its place in the file; what is damaged is named, and the rest is read.
-
-    Errors: `NotRead` for a file that is no EVTX, or when the package is not installed."""
-    lost = _chunks_missing(path)
-    try:
-        from evtx import PyEvtxParser
-    except ImportError:
-        raise NotRead(f"{visible(str(path))}: {NO_EVTX}") from None
-    records = iter(PyEvtxParser(str(path)).records_json())
-    number = 0
-    while True:
-        number += 1
-        try:
-            found = next(records)
-        except StopIteration:
-            break
-        except (RuntimeError, ValueError, OSError) as fault:
-            yield number, f"it is damaged: {visible(shorten(str(fault), 200))}"
-            continue
-        text = "" if found is None else str(found["data"])
-        yield number, _json_row(text.encode("utf-8", "surrogatepass"))
-    if lost:
-        yield number, f"the file ends before its last {lost} chunk(s): {number - 1} record(s) read"
-
-
-def _chunks_missing(path: Path) -> int:
-    """How many chunks the header counts and the file does not hold: the parser just ends there.
-    Errors: `NotRead` for what is no EVTX."""
-    with path.open("rb") as stream:
-        head = stream.read(EVTX_HEADER)
-        size = stream.seek(0, 2)
-    if len(head) < EVTX_HEADER or not head.startswith(b"ElfFile\0"):
-        raise NotRead(f"{visible(str(path))}: it is no EVTX file")
-    return max(0, int.from_bytes(head[42:44], "little") - (size - EVTX_HEADER) // EVTX_CHUNK)
 
 
 # -- CSV -------------------------------------------------------------------------------------------

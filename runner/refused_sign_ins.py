@@ -1,7 +1,8 @@
 """Which sign-in a product refused, so that no later process sends the same secret again.
 
 It keeps no secret: a salted scrypt hash tells whether it is still the same one. A person who mends
-the secret, or runs `stockade check`, ends it.
+the secret, or runs `stockade check`, ends it. A product refuses a good secret, too, while its own
+directory is down: so it is tried once more after an hour, then ever more seldom.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 from msgspec import Struct
@@ -18,21 +19,35 @@ from connectors.model import Secret
 from runner.journal import Journal, Tx
 
 _KEY = "refused_sign_in:"
+FIRST_REST = timedelta(hours=1)
+LONGEST_REST = timedelta(days=1)
+"""The rest doubles with each refusal. Accounts are commonly locked by five to ten failures within
+half an hour, or an hour at most."""
 
 
 class Refusal(Struct, frozen=True, kw_only=True):
-    """One refused sign-in. `digest` is of the secrets, salted with the address and the time."""
+    """One refused sign-in. `digest` is of the secrets, salted with the address and the time.
+    `times`: how often the same ones were refused."""
 
     where: str
     at: datetime
     text: str
     digest: str = ""
+    times: int = 1
+
+    @property
+    def until(self) -> datetime:
+        """When they may be tried once more."""
+        # Five doublings pass a day; more would only make the number large.
+        doubled: int = 2 ** min(self.times - 1, 5)
+        return self.at + min(FIRST_REST * doubled, LONGEST_REST)
 
     def sentence(self) -> str:
         at = f"{self.at:%Y-%m-%d %H:%M:%S} UTC"
         return (
-            f"{self.where} refused the sign-in at {at} ({self.text}). It is not "
-            "sent again, so that the account is not locked: mend the secret, or run stockade check"
+            f"{self.where} refused the sign-in at {at} ({self.text}). It is not sent again before "
+            f"{self.until:%Y-%m-%d %H:%M} UTC, so that the account is not locked: mend the secret, "
+            "or run stockade check"
         )
 
 
@@ -45,14 +60,16 @@ class JournalRefusals:
     def told(self, where: str, secrets: Sequence[Secret]) -> str | None:
         with self._journal.read() as tx:
             known = _find(tx, where)
-        if known is None:
+            now = tx.clock.now()
+        if known is None or now >= known.until or not _is_same(known, secrets):
             return None
-        is_same = hmac.compare_digest(known.digest, _digest(known, secrets))
-        return known.sentence() if is_same else None
+        return known.sentence()
 
     def note(self, where: str, secrets: Sequence[Secret], text: str) -> None:
         with self._journal.write() as tx:
-            refusal = Refusal(where=where, at=tx.clock.now(), text=text)
+            known = _find(tx, where)
+            times = 1 + (known.times if known and _is_same(known, secrets) else 0)
+            refusal = Refusal(where=where, at=tx.clock.now(), text=text, times=times)
             refusal = msgspec.structs.replace(refusal, digest=_digest(refusal, secrets))
             tx.set_meta(_KEY + where, msgspec.json.encode(refusal).decode())
             tx.entry("sign_in_refused", {"where": where}, {"text": text})
@@ -81,6 +98,10 @@ def refused(tx: Tx) -> list[Refusal]:
 def _find(tx: Tx, where: str) -> Refusal | None:
     kept = tx.meta(_KEY + where)
     return None if kept is None else msgspec.json.decode(kept, type=Refusal)
+
+
+def _is_same(known: Refusal, secrets: Sequence[Secret]) -> bool:
+    return hmac.compare_digest(known.digest, _digest(known, secrets))
 
 
 def _digest(refusal: Refusal, secrets: Sequence[Secret]) -> str:

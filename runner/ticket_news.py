@@ -12,7 +12,7 @@ from connectors.model import CaseStage, TicketRef
 from runner import wording
 from runner.case_stage import stage_of
 from runner.config import Config
-from runner.context import Call, StepFailed
+from runner.context import Call, StepFailed, Suspended
 from runner.effects import Effects
 from runner.journal import Journal, cases
 from runner.journal.records import Case
@@ -117,4 +117,8 @@ class TicketNews:
             self._effects.begin(scope_of(case.id), f"{what}.{ticket.id}", call, self._config.mode)
         except StepFailed as fault:
             return f"{text} The channel could not be told: {fault}"
+        except Suspended as suspended:
+            # Whether the channel knows it is a person's to find out; the ticket does not wait.
+            if suspended.wait_on != "person":
+                raise
         return text

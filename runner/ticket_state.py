@@ -124,6 +124,7 @@ class TicketState:
             look=lambda since: moving.was_moved(ticket, move, since) or None,
             settle_s=self._roles.settle_s("tickets", action),
             again_s=86400.0,
+            outlasts_sign_in=True,
         )
         try:
             # A ticket that was opened is kept up, whatever the mode is by then.

@@ -17,6 +17,8 @@ from runner.journal.records import Case, StepResult, StepStatus
 KIND = "ticket_refused"
 KEYS = {"status": "move.", "comment": "comment.", "evidence": "attach."}
 """Part of a ticket's keeping up → how the keys of its steps begin."""
+OWN = (*KEYS.values(), "said.")
+"""What is sent to the ticket itself; other steps of its scope are posts in the channel."""
 WORDS = {"status": "a change of its status", "comment": "a comment", "evidence": "a file"}
 
 
@@ -92,7 +94,7 @@ def _worked_since(tx: Tx, refusal: Refusal) -> bool:
 def doubts(tx: Tx, case_id: str) -> list[StepResult]:
     """What nobody knows of this case's ticket."""
     steps = runs.steps_of(tx, scope_of(case_id))
-    return [step for step in steps if step.status is StepStatus.UNKNOWN]
+    return [one for one in steps if one.status is StepStatus.UNKNOWN and one.key.startswith(OWN)]
 
 
 def doubt_text(step: StepResult, ticket: TicketRef) -> str:

@@ -129,6 +129,38 @@ def test_perform_when_a_permission_is_missing_then_failed(shop: Shop) -> None:
         shop.perform()
 
 
+@pytest.mark.parametrize("status", [401, 403])
+def test_perform_when_the_sign_in_is_refused_then_a_call_that_outlasts_it_is_sent_again(
+    shop: Shop, status: int
+) -> None:
+    def expired() -> None:
+        raise AuthFailed("Shop", "the token has ended", status=status)
+
+    call = shop.call(outlasts_sign_in=True)
+    shop.plan = [expired]
+    with pytest.raises(AuthFailed):
+        shop.perform(call)
+    assert shop.status() is StepStatus.PENDING
+    shop.clock.advance(10)
+    assert shop.perform(call) == {"id": "it"}
+    assert (shop.sent, shop.looked) == (2, 0)
+
+
+def test_perform_when_done_and_not_shown_then_never_sent_again_even_where_sign_ins_are_outlasted(
+    shop: Shop,
+) -> None:
+    def hidden() -> None:
+        raise AuthFailed("Shop", "it was added, and the account may not see it")
+
+    call = shop.call(outlasts_sign_in=True)
+    shop.plan = [hidden]
+    for _ in range(2):
+        with pytest.raises(StepFailed, match="was added"):
+            shop.perform(call)
+        shop.clock.advance(3600)
+    assert shop.sent == 1
+
+
 def test_perform_when_it_is_a_read_then_not_taken_for_an_effect(shop: Shop) -> None:
     with pytest.raises(TypeError, match="is a read"):
         shop.perform(Call(name="look", send=shop.send))

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from runner.alerts import make_alert
-from runner.exported import EVTX_CHUNK, EVTX_HEADER, NotRead, exported_rows
+from runner.exported import exported_rows
+from runner.exported_evtx import EVTX_CHUNK, EVTX_HEADER, NotRead
 from tests.command_line import command_line
 from tests.test_replay_command import QUIET
 
@@ -95,3 +96,34 @@ def test_replay_of_an_evtx_file_then_its_hits_are_played(tmp_path: Path) -> None
         assert "Traceback" not in done.err
         assert done.value["hits"] == len(list(exported_rows(line.folder / f"{SECURITY}.evtx")))
         assert done.value["cases"][0]["cmdline"]
+
+
+def damaged(folder: Path) -> Path:
+    """One changed byte, with which the native parser goes round for ever."""
+    file = file_of(SYSMON, folder)
+    content = bytearray(file.read_bytes())
+    content[5352] = 152
+    file.write_bytes(content)
+    return file
+
+
+def test_evtx_when_the_parser_never_ends_then_it_is_ended_and_named(tmp_path: Path) -> None:
+    *_, (number, last) = exported_rows(damaged(tmp_path), evtx_limit_s=0.5)
+    assert number >= 1
+    assert last == (
+        "it is damaged: the reader made no progress for 0.5 s; what follows in this file is not "
+        "read"
+    )
+
+
+def test_evtx_when_its_reader_dies_then_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The parser's own module, replaced by one that ends as a panic of native code does.
+    (tmp_path / "evtx.py").write_text("import os\nos.abort()\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    ((number, said),) = exported_rows(file_of(SYSMON, tmp_path))
+    assert (number, said) == (
+        1,
+        "it is damaged: the reader ended with -6; what follows in this file is not read",
+    )

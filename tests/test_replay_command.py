@@ -297,3 +297,30 @@ def test_replay_when_a_hit_has_no_time_then_the_others_keep_theirs(line: Command
     done = line("replay", written(line, "timeless.jsonl", timeless, hit(9)), "--json")
     assert done.code == 0, done.err
     assert {one["at"][:13] for one in done.value["cases"]} == {"2026-11-20T10"}
+
+
+@pytest.mark.parametrize("attributes", ["null", "[1]", '"x"', "7"])
+def test_exported_rows_when_the_time_has_odd_attributes_then_the_row_is_read_without_it(
+    tmp_path: Path, attributes: str
+) -> None:
+    file = tmp_path / "odd.jsonl"
+    created = {"#attributes": json.loads(attributes)}
+    system = {"Computer": "WORKSTATION5", "TimeCreated": created}
+    file.write_text(json.dumps({"Event": {"System": system}}))
+    assert list(exported_rows(file)) == [(1, {"Computer": "WORKSTATION5"})]
+
+
+@pytest.mark.parametrize("depth", [10, 300, 500, 700, 900, 990, 1100, 100_000])
+@pytest.mark.parametrize("wrapped", ['{"a":%s}', '{"Event":{"EventData":{"a":%s}}}'])
+@pytest.mark.parametrize(("opened", "closed"), [("[", "]"), ('{"a":', "}")])
+def test_exported_rows_when_a_line_is_nested_deeply_then_a_row_or_named_and_the_next_is_read(
+    tmp_path: Path, depth: int, wrapped: str, opened: str, closed: str
+) -> None:
+    file = tmp_path / "deep.jsonl"
+    deep = wrapped % (opened * depth + "1" + closed * depth)
+    file.write_text(f'{deep}\n{{"host": "a"}}\n')
+    (_, first), second = exported_rows(file)
+    assert second == (2, {"host": "a"})
+    assert isinstance(first, dict) if depth == 10 else first
+    if depth >= 1100:
+        assert first == "it is nested too deeply"

@@ -229,7 +229,7 @@ def test_password_when_refused_then_no_later_process_sends_it_and_status_says_so
         for _ in range(4):
             assert poll(world).code == 1
             world.restart()
-            world.clock.advance(3600)
+            world.clock.advance(600)
         assert logins(world.splunk) == [401], "one attempt, whatever the number of processes"
         assert refused(world) == [world.splunk.base_url]
         seen = show_status(world.journal, world.config, timedelta(days=2))
@@ -274,6 +274,27 @@ def test_password_when_check_is_run_by_hand_then_tried_once_more(tmp_path: Path)
         world.restart()
         assert poll(world).code == 0
         assert logins(world.splunk)[2:] == [200, 200]
+
+
+def test_password_when_refused_while_the_directory_was_down_then_tried_after_an_hour_then_seldom(
+    tmp_path: Path,
+) -> None:
+    with polling_world(tmp_path, BY_PASSWORD) as world:
+        world.splunk.misbehave(path="*/login", status=401, body='{"messages":[]}', times=None)
+        made: list[int] = []
+        for hour in range(72):
+            poll(world)
+            world.restart()
+            if len(logins(world.splunk)) > len(made):
+                made.append(hour)
+            world.clock.advance(3600)
+        assert made == [0, 1, 3, 7, 15, 31, 55]
+        world.splunk.behave()
+        for _ in range(8):
+            poll(world)
+            world.clock.advance(3600)
+        assert poll(world).code == 0
+        assert refused(world) == []
 
 
 def test_login_when_a_proxy_forbids_it_then_nothing_is_remembered(tmp_path: Path) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from runner import views
+from runner import ticket_trouble, views
+from runner.journal import cases, runs
 from runner.journal.approvals import code_of
+from runner.journal.records import StepStatus
 from tests.world import World, running_world
 from tests.world_settings import HOST
 
@@ -131,3 +133,67 @@ def test_comment_when_a_person_says_it_happened_and_it_is_not_there_then_still_o
     assert world.resolve(code, "happened").code == 0
     world.ticks(3, every_s=60)
     assert f"stockade resolve {code}" in status(world)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize("where", [COMMENT, {"path": "*"}])
+def test_ticket_when_the_sign_in_ended_for_minutes_then_its_news_are_told_after_it(
+    world: World, where: dict[str, str], status: int
+) -> None:
+    world.hit()
+    world.tick()
+    question = world.question()
+    world.jira.misbehave(**where, status=status, body="{}", times=None)
+    world.yes(question)
+    assert any(f"HTTP {status}" in error for error in world.ticks(6, every_s=60)[-1].errors)
+    world.jira.behave()
+    last = world.ticks(6, every_s=60)[-1]
+    assert (last.errors, last.needs) == ((), ())
+    assert sum("isolated, confirmed by" in text for text in world.ticket_texts()) == 1
+    assert any(name.endswith(".json") for name in files(world))
+
+
+def test_file_when_one_is_refused_then_the_others_are_attached(world: World) -> None:
+    attachments = {"method": "POST", "path": "*/attachments"}
+    world.jira.misbehave(**attachments, status=429, body="{}", times=None)
+    isolated(world)
+    world.falcon.set_device(HOST, status="normal")
+    world.ticks(3, every_s=900)
+    world.jira.behave()
+    assert files(world) == []
+    world.jira.misbehave(**attachments, status=413, body="{}", times=1)
+    last = world.ticks(6, every_s=60)[-1]
+    assert files(world) == [f"evidence-{world.case().id}-revision-2.json"]
+    assert any("refused a file (Jira: HTTP 413" in one for one in [*last.needs, shown(world)])
+
+
+def test_comment_when_nobody_knows_then_the_ticket_is_asked_again_only_after_minutes(
+    world: World,
+) -> None:
+    in_doubt(world)
+    world.ticks(2, every_s=60)
+    world.jira.forget_requests()
+    world.ticks(20, every_s=3)
+    assert world.jira.requests == []
+    world.ticks(1, every_s=600)
+    assert world.jira.requests
+
+
+def test_post_when_nobody_knows_then_it_is_no_doubt_of_the_ticket_and_the_ticket_is_kept_up(
+    world: World,
+) -> None:
+    world.hit()
+    world.tick()
+    question = world.question()
+    world.jira.misbehave(**COMMENT, status=400, body="{}", times=None)
+    world.slack.misbehave(path="*chat.postMessage", status=502, body="Bad Gateway", times=None)
+    world.yes(question)
+    world.ticks(12, every_s=60)
+    case = world.case()
+    with world.journal.read() as tx:
+        steps = runs.steps_of(tx, ticket_trouble.scope_of(case.id))
+        assert [one.key for one in steps if one.status is StepStatus.UNKNOWN] == [
+            f"refused.comment.{case.ticket.id if case.ticket else ''}"
+        ]
+        assert ticket_trouble.doubts(tx, case.id) == []
+        assert cases.unreported(tx, "", 50) == []
