@@ -24,6 +24,8 @@ from runner.electing import (
     escalates_after_s,
     escalates_at,
     voters_of,
+    with_accounts,
+    with_members,
 )
 from runner.journal import Journal, Tx, approvals
 from runner.journal.records import Approval, ApprovalState, Vote
@@ -82,9 +84,10 @@ class CardAnswers:
         is_yes = outcome is not None and outcome.state is ApprovalState.APPROVED
         if is_yes and not all(one.is_read for one in typed.values()):
             # A no may have been typed since, and a typed yes may be gone: a yes waits for that
-            # look. Where it cannot be had, no typed yes is left to count.
+            # look. Where it cannot be had for long, no typed yes is left to count.
             typed = self._typed(approval, readings, is_needed=True)
             votes = self._votes(approval, readings, typed)
+            may_agree = may_agree and not self._is_typing_late(approval, typed)
         decided = self._decide(approval, votes, may_agree=may_agree)
         faults = {where: one.fault for where, one in typed.items() if one.fault is not None}
         return Counted(votes=votes, decided=decided, unread=faults)
@@ -104,21 +107,29 @@ class CardAnswers:
         readings: Mapping[bool, CardReading],
         typed: Mapping[bool, Typed],
     ) -> tuple[Vote, ...]:
-        shown = {
-            is_second: with_presses(approval, one.answers, is_second=is_second)
-            for is_second, one in readings.items()
-        }
+        shown = {is_second: one.answers for is_second, one in readings.items()}
         given = {where: (*shown[where], *typed[where].answers) for where in shown}
         electorate = self.electorate(approval, given)
         now = self._clock.now()
         return votes_of(approval, shown.get(False), electorate, now, shown.get(True), typed)
 
+    def _is_typing_late(self, approval: Approval, typed: Mapping[bool, Typed]) -> bool:
+        """Is there a thread that cannot be read only since a moment ago?"""
+        return any(
+            typed[place.is_second].fault is not None and not self.replies.is_lost(place, approval)
+            for place in self.places
+            if place.is_second in typed
+        )
+
     def count_here(self, approval_id: str) -> bool:
-        """Judge what was answered on the runner's machine while no chat can be read; what chat
-        showed before stands. True for a yes. A question that is decided stays as it is."""
+        """Judge what was answered on the runner's machine or pressed, while no chat can be read;
+        what chat showed before stands. True for a yes. A question that is decided stays as it
+        is."""
         with self._journal.read() as tx:
             approval = approvals.read(tx, approval_id)
-        if not approval.local or approval.state not in (ApprovalState.POSTING, ApprovalState.OPEN):
+        if approval.state not in (ApprovalState.POSTING, ApprovalState.OPEN):
+            return False
+        if not approval.local and not approval.pressed:
             return False
         return self.count(approval, {}).is_yes
 
@@ -176,20 +187,29 @@ class CardAnswers:
     def electorate(
         self, approval: Approval, answers: Mapping[bool, Sequence[Answer]]
     ) -> Electorate:
-        """Look up, live, each account that answered and could be an approver's."""
+        """Look up, live, each account that answered, and could be an approver's; none in a chat
+        that was not read."""
         with self._journal.read() as tx:
             affected = affected_users(tx, approval)
         people = self._config.people
+        policy = self.groups.policy()
+        unread = tuple(self.groups.faults)
+        anybody = {**self.groups.members, **dict.fromkeys(unread, with_accounts(people))}
+        perhaps = with_members(self._config.approvals, anybody)
         accounts: dict[str, Account | None] = {}
         for place in self.places:
             known = {place.account_of(person) for person in people.values()}
-            for answer in answers.get(place.is_second, ()):
+            if place.is_second not in answers:
+                continue
+            shown = answers[place.is_second]
+            for answer in with_presses(approval, shown, is_second=place.is_second):
                 if answer.account in known and answer.account not in accounts:
                     accounts[answer.account] = place.account(answer.account)
         return Electorate(
             people=people,
-            approvers=approvers_of(self.groups.policy(), approval),
-            unread=tuple(self.groups.faults),
+            approvers=approvers_of(policy, approval),
+            unread=unread,
+            perhaps=approvers_of(perhaps, approval) if unread else (),
             accounts=accounts,
             affected_users=affected,
             requested_by=approval.requested_by,

@@ -109,3 +109,18 @@ def is_pick(approval: Approval) -> bool:
 def is_general(approval: Approval) -> bool:
     """Is it about no device, so that an answer sends nothing and allows nothing?"""
     return any(asked.role is ChoiceRole.ANSWER for asked in approval.choices)
+
+
+def is_no_of(approval: Approval, emoji: str) -> bool:
+    """Does this answer say no: to all, or to one device?"""
+    return any(one.choice.emoji == emoji and one.role in NO_ROLES for one in approval.choices)
+
+
+def noes_of(approval: Approval, device_id: str) -> frozenset[str]:
+    """The emoji that mean no to this device."""
+    return frozenset(
+        asked.choice.emoji
+        for asked in approval.choices
+        if asked.role is ChoiceRole.DENY
+        or (asked.role is ChoiceRole.VETO and asked.device_id == device_id)
+    )

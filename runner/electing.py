@@ -64,10 +64,14 @@ def with_members(policy: Approvals, members: Mapping[str, Sequence[str]]) -> App
 def with_anybody(policy: Approvals, people: Mapping[str, Person]) -> Approvals:
     """The policy as if everybody with an account were in each group: for what is judged later, or
     played."""
-    everybody = [
+    return with_members(policy, dict.fromkeys(policy.groups, with_accounts(people)))
+
+
+def with_accounts(people: Mapping[str, Person]) -> tuple[str, ...]:
+    """Who could be in a group at all."""
+    return tuple(
         name for name, person in people.items() if person.account or person.fallback_account
-    ]
-    return with_members(policy, dict.fromkeys(policy.groups, everybody))
+    )
 
 
 class Voters(Struct, frozen=True, kw_only=True):

@@ -13,15 +13,15 @@ import msgspec
 
 from connectors.base import Effect
 from connectors.errors import ConnectorError, NotFound
-from connectors.model import Account, Answer, Clock
+from connectors.model import Answer, Clock
 from runner import card_second
 from runner.card_answers import CardAnswers
 from runner.card_calls import CardCalls
+from runner.choices import noes_of
 from runner.config import Mode
 from runner.journal import Journal, approvals, cases, ledger
 from runner.journal.records import STANDING, Approval, ApprovalState, LedgerRow, LedgerState
-from runner.pressing import with_presses
-from runner.votes import noes_of, objectors, votes_of
+from runner.votes import Electorate, objectors, votes_of
 
 log = logging.getLogger(__name__)
 
@@ -43,11 +43,18 @@ class LastLook:
         self._seen: tuple[str, float, Shown] | None = None
 
     def objectors(self, approval_id: str, device_id: str) -> tuple[str, ...]:
-        """Who says no to this device by now. Nobody, where no chat can be read: people agreed, and
-        an attack goes on meanwhile; that nobody could look is told in the thread."""
-        with self._journal.read() as tx:
-            approval = approvals.read(tx, approval_id)
-        return self._noes(approval, self._shown(approval), device_id)
+        """Who says no to this device by now. Of a chat that cannot be read only what was pressed
+        is known: people agreed, and an attack goes on meanwhile; that nobody could look is told in
+        the thread."""
+        shown = self._shown(self._again(approval_id))
+        approval = self._again(approval_id)
+        noes = noes_of(approval, device_id)
+        pressed = tuple(one for one in approval.pressed if one.choice in noes)
+        asked = msgspec.structs.replace(approval, pressed=pressed)
+        shown = _noes_in(shown, approval, device_id)
+        electorate = self._answers.electorate(asked, shown)
+        # What was answered here, or pressed, while all that was read counts, too.
+        return self._noes(self._again(approval_id), shown, electorate, device_id)
 
     def tell_late(self, approval: Approval, place: CardCalls) -> None:
         """Tell those whose no in this chat came after the call. Errors: `ConnectorError`."""
@@ -57,11 +64,15 @@ class LastLook:
             return
         typed = self._answers.replies.look(place, approval)
         shown = {place.is_second: (*self._read(approval, place), *typed.answers)}
-        is_unread = place.name in approval.unread
+        current = self._again(approval.id)
+        pressed = tuple(one for one in current.pressed if one.is_second == place.is_second)
         # Only what stands in a chat can have been unseen there.
-        asked = msgspec.structs.replace(approval, local=()) if is_unread else approval
+        local = () if place.name in approval.unread else current.local
+        asked = msgspec.structs.replace(current, local=local, pressed=pressed)
         for item in approval.items:
-            by = self._noes(asked, shown, item.device.device_id)
+            noes = _noes_in(shown, approval, item.device.device_id)
+            electorate = self._answers.electorate(asked, noes)
+            by = self._noes(asked, noes, electorate, item.device.device_id)
             with self._journal.write() as tx:
                 row = ledger.find(tx, item.device.subject)
                 if not by or row is None or row.approval_id != approval.id:
@@ -79,7 +90,8 @@ class LastLook:
     # -- reading -----------------------------------------------------------------------------------
 
     def _shown(self, approval: Approval) -> Shown:
-        """What the chats show, or showed a moment ago; nothing of one that cannot be read."""
+        """What the chats show, or showed a moment ago; nothing of one that cannot be read. What was
+        pressed is not among it: that is never a moment old."""
         now = self._clock.monotonic()
         if self._seen is None or self._seen[0] != approval.id or now - self._seen[1] > FRESH_S:
             shown: dict[bool, tuple[Answer, ...]] = {}
@@ -89,7 +101,7 @@ class LastLook:
                 except ConnectorError as fault:
                     self._tell_unseen(approval, place, str(fault))
                     continue
-                typed = self._answers.replies.look(place, approval, is_needed=True)
+                typed = self._answers.replies.look(place, approval, is_last=True)
                 if typed.fault is not None:
                     self._tell_unseen(approval, place, typed.fault)
                 shown[place.is_second] = (*found, *typed.answers)
@@ -103,11 +115,7 @@ class LastLook:
         if message is None:
             return ()
         try:
-            answers = place.chat.read_card(message).answers
-            with self._journal.read() as tx:
-                # Pressed until just now.
-                current = approvals.read(tx, approval.id)
-            return with_presses(current, answers, is_second=place.is_second)
+            return place.chat.read_card(message).answers
         except NotFound:
             # There is nothing any more that anybody could answer.
             return ()
@@ -127,19 +135,24 @@ class LastLook:
 
     # -- judging -----------------------------------------------------------------------------------
 
-    def _noes(self, approval: Approval, shown: Shown, device_id: str) -> tuple[str, ...]:
-        noes = noes_of(approval, device_id)
-        given = {
-            is_second: tuple(answer for answer in answers if answer.choice in noes)
-            for is_second, answers in shown.items()
-        }
-        electorate = self._answers.electorate(approval, given)
-        # Whom chat cannot describe just now is on the list all the same, and a no does less harm.
-        accounts = {name: found or _member(name) for name, found in electorate.accounts.items()}
-        electorate = msgspec.structs.replace(electorate, accounts=accounts)
+    def _again(self, approval_id: str) -> Approval:
+        with self._journal.read() as tx:
+            return approvals.read(tx, approval_id)
+
+    def _noes(
+        self, approval: Approval, shown: Shown, electorate: Electorate, device_id: str
+    ) -> tuple[str, ...]:
         now = self._clock.now()
-        votes = votes_of(approval, given.get(False, ()), electorate, now, given.get(True, ()))
+        votes = votes_of(approval, shown.get(False, ()), electorate, now, shown.get(True, ()))
         return objectors(approval, votes, device_id)
+
+
+def _noes_in(shown: Shown, approval: Approval, device_id: str) -> Shown:
+    noes = noes_of(approval, device_id)
+    return {
+        is_second: tuple(answer for answer in answers if answer.choice in noes)
+        for is_second, answers in shown.items()
+    }
 
 
 def _too_late(approval: Approval, row: LedgerRow, late: str) -> str | None:
@@ -152,7 +165,3 @@ def _too_late(approval: Approval, row: LedgerRow, late: str) -> str | None:
     if row.state in (LedgerState.RELEASE_REQUESTED, LedgerState.RELEASED):
         return f"{late}: the release of {host} had been sent."
     return None
-
-
-def _member(account: str) -> Account:
-    return Account(id=account, is_active=True, is_full_member=True, is_bot=False)

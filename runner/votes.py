@@ -13,9 +13,10 @@ import msgspec
 from msgspec import Struct
 
 from connectors.model import Account, Answer
-from runner.choices import NO_ROLES
+from runner.choices import is_no_of, noes_of
 from runner.config import Person
 from runner.journal.records import Approval, ApprovalState, ChoiceRole, LocalAnswer, Vote
+from runner.pressing import with_presses
 
 CLOCK_SLACK = timedelta(minutes=2)
 """How far a clock may be corrected backwards before what it measured counts no more."""
@@ -52,7 +53,7 @@ NOTHING_TYPED = Typed()
 
 class Electorate(Struct, frozen=True, kw_only=True):
     """Who may answer one question. `accounts` maps an account id to what chat said of it just now;
-    None where the look-up failed, which counts as "may not"."""
+    None where the look-up failed. In doubt a person may say no, and nothing else."""
 
     people: Mapping[str, Person]
     approvers: tuple[str, ...]
@@ -60,7 +61,9 @@ class Electorate(Struct, frozen=True, kw_only=True):
     affected_users: frozenset[str]
     requested_by: str | None
     unread: tuple[str, ...] = ()
-    """The groups that could not be read just now: nobody may answer because of one."""
+    """The groups that could not be read just now: nobody may say yes because of one."""
+    perhaps: tuple[str, ...] = ()
+    """Who may be in such a group: each may say no, because a no does less harm."""
     takes_logins: bool = False
     """May people answer on the runner's machine?"""
 
@@ -71,12 +74,14 @@ class Electorate(Struct, frozen=True, kw_only=True):
                 return person
         return None
 
-    def why_not(self, account: str, *, is_second: bool = False) -> str | None:
+    def why_not(self, account: str, *, is_second: bool = False, is_no: bool = False) -> str | None:
         """Why this account's answer does not count; None when it does."""
         person = self.person_of(account, is_second=is_second)
-        if person is None or person.name not in self.approvers:
+        if person is None or not self._is_listed(person, is_no=is_no):
             return self._unlisted(person)
         found = self.accounts.get(account)
+        if found is None and is_no:
+            return left_out(person, self.requested_by, self.affected_users)
         if found is None:
             return "your account could not be looked up just now; it is tried again"
         if found.is_bot:
@@ -87,24 +92,30 @@ class Electorate(Struct, frozen=True, kw_only=True):
             return "guests and people of other workspaces may not answer"
         return left_out(person, self.requested_by, self.affected_users)
 
-    def why_not_here(self, answer: LocalAnswer) -> str | None:
+    def why_not_here(self, answer: LocalAnswer, *, is_no: bool = False) -> str | None:
         """Why an answer that was given on the runner's machine does not count."""
         if not self.takes_logins:
             return "answers are taken in chat only"
         person = self.people.get(answer.person)
         if person is None or person.os_user != answer.login:
             return UNLISTED
-        if person.name not in self.approvers:
+        if not self._is_listed(person, is_no=is_no):
             return self._unlisted(person)
         return left_out(person, self.requested_by, self.affected_users)
 
-    def kept(self, vote: Vote) -> Vote:
+    def kept(self, vote: Vote, *, is_no: bool) -> Vote:
         """A vote that chat showed before, while chat cannot be read: it stands only as long as the
-        list still has the person."""
-        person = self.person_of(vote.account, is_second=vote.is_second)
-        if not vote.counted or (person is not None and person.name in self.approvers):
+        list still has the person, and a yes only as long as the question is not about them."""
+        if not vote.counted:
             return vote
-        return msgspec.structs.replace(vote, counted=False, why_not=self._unlisted(person))
+        person = self.person_of(vote.account, is_second=vote.is_second)
+        if person is None or not self._is_listed(person, is_no=is_no):
+            return _uncounted(vote, self._unlisted(person))
+        why_not = left_out(person, self.requested_by, self.affected_users)
+        return vote if is_no or why_not is None else _uncounted(vote, why_not)
+
+    def _is_listed(self, person: Person, *, is_no: bool) -> bool:
+        return person.name in self.approvers or (is_no and person.name in self.perhaps)
 
     def _unlisted(self, person: Person | None) -> str:
         if person is None or not self.unread:
@@ -141,20 +152,27 @@ def votes_of(
 ) -> tuple[Vote, ...]:
     """The votes of one reading, each with why it does not count; a vote keeps the time when it was
     first seen, and one that is gone is kept as withdrawn. `second`: what the fall-back chat shows.
-    None for a chat that was not read: what it showed before stands. `typed`: what stands in the
-    threads, by chat; nothing where it is not given."""
+    None for a chat that was not read: what it showed before stands, and a no that was pressed there
+    counts. `typed`: what stands in the threads, by chat; nothing where it is not given."""
     before = {_key_of(vote): vote for vote in approval.votes}
     shown = {False: answers, True: second}
     found = {_key_of(vote): vote for vote in votes_given_here(approval, electorate)}
     for is_second, answers_there in shown.items():
-        given = (*(answers_there or ()), *typed.get(is_second, NOTHING_TYPED).answers)
+        given = with_presses(approval, answers_there or (), is_second=is_second)
+        if answers_there is None:
+            # What is pressed is known without chat; a yes is only ever counted under a card that
+            # still reads as it was posted.
+            given = tuple(one for one in given if is_no_of(approval, one.choice))
+        given = (*given, *typed.get(is_second, NOTHING_TYPED).answers)
         for vote in _given(approval, given, electorate, now, is_second=is_second):
             key = _key_of(vote)
+            if answers_there is None and key in before and before[key].counted:
+                continue
             seen_at = before[key].seen_at if key in before else now
             found[key] = msgspec.structs.replace(vote, seen_at=seen_at)
     missing = [vote for key, vote in before.items() if key not in found]
     gone = [
-        electorate.kept(vote)
+        electorate.kept(vote, is_no=is_no_of(approval, vote.choice))
         if shown[vote.is_second] is None
         else _not_seen(approval, vote, electorate, typed.get(vote.is_second, NOTHING_TYPED))
         for vote in missing
@@ -167,15 +185,15 @@ def _not_seen(approval: Approval, vote: Vote, electorate: Electorate, typed: Typ
     thread was not read; where it cannot be read, only a no stands."""
     if not vote.is_typed or typed.is_read:
         return msgspec.structs.replace(vote, withdrawn=True, counted=False, why_not="withdrawn")
-    kept = electorate.kept(vote)
-    if typed.fault is None or not kept.counted or _is_no(approval, kept):
+    is_no = is_no_of(approval, vote.choice)
+    kept = electorate.kept(vote, is_no=is_no)
+    if typed.fault is None or not kept.counted or is_no:
         return kept
-    return msgspec.structs.replace(kept, counted=False, why_not=UNREAD)
+    return _uncounted(kept, UNREAD)
 
 
-def _is_no(approval: Approval, vote: Vote) -> bool:
-    roles = {asked.choice.emoji: asked.role for asked in approval.choices}
-    return roles.get(vote.choice) in NO_ROLES
+def _uncounted(vote: Vote, why_not: str) -> Vote:
+    return msgspec.structs.replace(vote, counted=False, why_not=why_not)
 
 
 def _key_of(vote: Vote) -> tuple[bool, str, str, bool]:
@@ -196,7 +214,10 @@ def _given(
     for answer in answers:
         if answer.choice in offered or answer.fault is not None:
             person = electorate.person_of(answer.account, is_second=is_second)
-            why_not = answer.fault or electorate.why_not(answer.account, is_second=is_second)
+            is_no = is_no_of(approval, answer.choice)
+            why_not = answer.fault or electorate.why_not(
+                answer.account, is_second=is_second, is_no=is_no
+            )
             yield Vote(
                 account=answer.account,
                 person=None if person is None else person.name,
@@ -211,16 +232,20 @@ def _given(
 
 def votes_given_here(approval: Approval, electorate: Electorate) -> tuple[Vote, ...]:
     """The votes of those who answered on the runner's machine. None is ever withdrawn."""
+    judged = [
+        (answer, electorate.why_not_here(answer, is_no=is_no_of(approval, answer.choice)))
+        for answer in approval.local
+    ]
     return tuple(
         Vote(
             account=f"{LOGIN}{answer.login}",
             person=answer.person,
             choice=answer.choice,
             seen_at=answer.at,
-            counted=electorate.why_not_here(answer) is None,
-            why_not=electorate.why_not_here(answer),
+            counted=why_not is None,
+            why_not=why_not,
         )
-        for answer in approval.local
+        for answer, why_not in judged
     )
 
 
@@ -260,16 +285,6 @@ def objectors(approval: Approval, votes: Sequence[Vote], device_id: str) -> tupl
     noes = noes_of(approval, device_id)
     found = {vote.person for vote in votes if vote.counted and vote.choice in noes}
     return tuple(sorted(person for person in found if person is not None))
-
-
-def noes_of(approval: Approval, device_id: str) -> frozenset[str]:
-    """The emoji that mean no to this device."""
-    return frozenset(
-        asked.choice.emoji
-        for asked in approval.choices
-        if asked.role is ChoiceRole.DENY
-        or (asked.role is ChoiceRole.VETO and asked.device_id == device_id)
-    )
 
 
 def _picked(approval: Approval, picks: Mapping[str | None, set[str]]) -> Outcome | None:

@@ -7,10 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from connectors.model import Press
 from runner.answering import Refused, give_answer, plan_answer
-from runner.journal.records import Approval, LedgerState, RunStatus, SubjectState
+from runner.journal.records import (
+    Approval,
+    ApprovalState,
+    LedgerState,
+    RunStatus,
+    SubjectState,
+)
+from runner.pressing import Pressing, binding_of
 from tests.world import World, running_world
-from tests.world_settings import HOST, RESPONDER_A, RESPONDER_B, YES
+from tests.world_settings import HOST, NO, RESPONDER_A, RESPONDER_B, YES
 
 PEOPLE = {"responder-a": {"os_user": "ada"}, "responder-b": {"os_user": "bo"}}
 CALL = "POST *action_name=contain*"
@@ -255,3 +263,89 @@ def test_card_when_a_call_is_sent_then_it_was_read_once_more_than_for_the_decisi
 
 def _reads(world: World) -> int:
     return sum("reactions.get" in line for line in world.sent)
+
+
+# -- what is ours is known whether chat can be read or not -----------------------------------------
+
+
+def press_no(world: World, question: Approval) -> None:
+    """As it is written down when chat tells of a press."""
+    question = world.again(question)
+    assert question.message is not None
+    said = Press(
+        account=RESPONDER_B,
+        team="T0OTHER",
+        channel=question.message.channel,
+        message_id=question.message.id,
+        card=question.id,
+        binding=binding_of(question),
+        choice=NO,
+        pressed_at="9.8",
+        envelope="e-1",
+    )
+    assert Pressing(world.journal, world.config).note(said) is None
+
+
+def cards_fail(world: World) -> None:
+    world.slack.misbehave(path="*reactions.get", times=None, status=500, body="{}")
+
+
+@pytest.mark.parametrize("broken", ["*reactions.get", "*"])
+def test_no_when_it_is_pressed_and_the_card_cannot_be_read_then_denied(
+    world: World, broken: str
+) -> None:
+    world.hit()
+    world.tick()
+    question = world.question()
+    press_no(world, question)
+    world.slack.misbehave(path=broken, times=None, status=500, body="{}")
+    answer_here(world, question, "approve", "ada")
+    world.tick()
+    assert world.again(question).state is ApprovalState.DENIED
+    assert world.again(question).decided_by == ("responder-b",)
+    assert world.contains() == []
+
+
+def test_no_when_it_is_pressed_after_the_decision_and_the_card_cannot_be_read_then_stopped(
+    world: World,
+) -> None:
+    question = agreed(world)
+    press_no(world, question)
+    cards_fail(world)
+    world.falcon.behave()
+    world.ticks(1, every_s=60)
+    assert world.asked_to("contain") == []
+    (entry,) = world.entries("stopped_before_call")
+    assert entry.payload["by"] == ["responder-b"]
+
+
+@pytest.mark.parametrize("way", ["pressed", "on the machine"])
+@pytest.mark.parametrize("read", ["*reactions.get*", "*users.info*"])
+def test_no_when_it_is_given_while_the_last_look_reads_then_nothing_is_sent(
+    world: World, way: str, read: str
+) -> None:
+    question = agreed(world)
+    # Somebody whose account the last look has to look up, and whose no does not count.
+    world.slack.people[RESPONDER_A]["deleted"] = True
+    world.no(question, RESPONDER_A)
+
+    def then_no() -> None:
+        if way == "pressed":
+            press_no(world, question)
+        else:
+            answer_here(world, question, "deny", "bo")
+
+    world.before.append((LAST_READ, lambda: world.before.append((read, then_no))))
+    go_on(world)
+    assert_stopped(world, question, "responder-b")
+
+
+def test_no_when_it_is_pressed_after_the_reading_that_serves_the_wave_then_it_is_seen(
+    world: World,
+) -> None:
+    question = agreed(world)
+    device_id = question.items[0].device.device_id
+    look = world.service.crew.cards.last_look
+    assert look.objectors(question.id, device_id) == ()
+    press_no(world, question)
+    assert look.objectors(question.id, device_id) == ("responder-b",)

@@ -226,7 +226,44 @@ def test_reply_when_replies_are_rate_limited_then_unknown_and_said_and_reactions
         assert len(asked_for) == 1, "Slack said how long to wait"
         world.yes(question)
         later(world)
-        assert world.contains() == [HOST]
+        assert world.contains() == [], "it could not be read only since a moment ago"
+        world.restart()
+        later(world, every_s=41)
+        assert world.contains() == [HOST], "from then on reactions go on without it"
+
+
+def test_no_when_typed_and_one_reading_fails_as_the_yes_is_counted_then_it_still_denies(
+    world: World,
+) -> None:
+    question = asked(world)
+    later(world)
+    say(world, question, "deny CODE", RESPONDER_B)
+    world.yes(question)
+    replies_fail(world, times=1)
+    later(world, every_s=4)
+    assert world.again(question).state is ApprovalState.OPEN
+    later(world, every_s=61)
+    assert world.again(question).decided_by == ("responder-b",)
+    assert world.contains() == []
+
+
+@pytest.mark.parametrize(("told_s", "sent"), [(0, []), (600, [HOST])])
+def test_no_when_typed_and_the_reading_failed_a_moment_ago_then_the_last_look_asks_if_it_may(
+    world: World, told_s: int, sent: list[str]
+) -> None:
+    question = asked(world)
+    replies_fail(world, wait_s=told_s)
+    world.ticks(3, every_s=40)
+    world.yes(question)
+
+    def then_no() -> None:
+        world.slack.behave()
+        say(world, question, "deny CODE", RESPONDER_B)
+
+    world.before.append((LAST_READ, then_no))
+    later(world, every_s=1)
+    assert world.again(question).decided_by == ("responder-a",)
+    assert world.contains() == sent
 
 
 def test_reply_when_it_can_be_read_again_then_it_counts_again(world: World) -> None:

@@ -270,3 +270,47 @@ def test_policy_when_another_thread_reads_then_it_waits_and_never_sees_the_group
         policies = [first.result(PATIENCE_S), second.result(PATIENCE_S)]
     assert [policy.approvers for policy in policies] == [("responder-a", "responder-b")] * 2
     assert groups.faults == {}
+
+
+def test_no_when_the_group_that_may_hold_the_person_cannot_be_read_then_it_counts(
+    tmp_path: Path,
+) -> None:
+    with group_world(tmp_path, approvers=["responder-a", USER_GROUP]) as world:
+        world.slack.groups[USER_GROUP] = [RESPONDER_B]
+        question = asked(world)
+        limit(world)
+        world.no(question, RESPONDER_B)
+        world.yes(question, RESPONDER_A)
+        world.ticks(1, every_s=31)
+        assert world.again(question).state is ApprovalState.DENIED
+        assert world.again(question).decided_by == ("responder-b",)
+        assert world.contains() == []
+
+
+def test_no_when_the_group_cannot_be_read_at_the_last_look_then_nothing_is_sent(
+    tmp_path: Path,
+) -> None:
+    with group_world(tmp_path, approvers=["responder-a", USER_GROUP], cli=True) as world:
+        world.slack.groups[USER_GROUP] = [RESPONDER_B]
+        question = asked(world)
+        world.yes(question, RESPONDER_A)
+        world.falcon.misbehave(status=503, body="{}", times=None)
+        world.tick()
+        limit(world)
+        assert answer(world, "deny", "bo") == 0
+        world.falcon.behave()
+        world.ticks(1, every_s=61)
+        assert world.asked_to("contain") == []
+        (entry,) = world.entries("stopped_before_call")
+        assert entry.payload["by"] == ["responder-b"]
+
+
+def test_no_when_the_group_can_be_read_and_the_person_is_not_in_it_then_it_does_not_count(
+    tmp_path: Path,
+) -> None:
+    with group_world(tmp_path, approvers=["responder-a", USER_GROUP]) as world:
+        world.slack.groups[USER_GROUP] = [RESPONDER_A]
+        question = asked(world)
+        world.no(question, RESPONDER_B)
+        world.ticks(1, every_s=31)
+        assert world.again(question).state is ApprovalState.OPEN

@@ -14,6 +14,7 @@ from connectors.base import Effect
 from connectors.model import Account, Answer, Device
 from runner.choices import NUMBERS, choices_for
 from runner.config import Mode, Person
+from runner.journal.pressed import Pressed
 from runner.journal.records import Approval, ApprovalItem, ApprovalState, ChoiceRole, Vote
 from runner.votes import Electorate, Outcome, tally, votes_of
 
@@ -144,6 +145,68 @@ def test_vote_when_withdrawn_then_kept_and_no_longer_counted() -> None:
 def test_vote_when_the_emoji_is_not_offered_then_it_is_no_vote() -> None:
     answers = [Answer(account="U1", choice=emoji) for emoji in ("thumbsup", "heavy_check_mark")]
     assert votes_of(question(), answers, ELECTORATE, NOW) == ()
+
+
+def kept(choice: str, later_on: Electorate, approval: Approval) -> Vote:
+    """What a vote that counted becomes once chat cannot be read."""
+    first = votes_of(approval, [Answer(account="U1", choice=choice)], ELECTORATE, NOW)
+    assert [one.counted for one in first] == [True]
+    (vote,) = votes_of(replace(approval, votes=first), None, later_on, NOW)
+    return vote
+
+
+def test_vote_when_kept_and_the_persons_account_became_affected_then_the_yes_counts_no_more() -> (
+    None
+):
+    affected = replace(ELECTORATE, affected_users=frozenset({r"CORP\ada"}))
+    assert "your own account" in str(kept(YES, affected, question()).why_not)
+    assert kept(NO, affected, question()).counted
+    assert "somebody else" in str(
+        kept(YES, replace(ELECTORATE, requested_by="ada"), question()).why_not
+    )
+
+
+@pytest.mark.parametrize("choice", [NO, NUMBERS[1], YES])
+def test_vote_when_kept_and_a_group_cannot_be_read_then_only_a_no_or_veto_stands(
+    choice: str,
+) -> None:
+    unread = replace(ELECTORATE, approvers=("bo",), unread=("S0G",), perhaps=("ada", "bo"))
+    vote = kept(choice, unread, question(2))
+    assert vote.counted is (choice != YES)
+
+
+def test_vote_when_a_group_cannot_be_read_then_who_cannot_be_in_it_may_not_say_no() -> None:
+    unread = replace(ELECTORATE, approvers=("bo",), unread=("S0G",), perhaps=("ada", "bo"))
+    assert outcome_of(question(), ("U3", NO), electorate=unread) is None
+    denied = outcome_of(question(), ("U1", NO), electorate=unread)
+    assert denied == Outcome(state=ApprovalState.DENIED, by=("ada",))
+
+
+def test_vote_when_the_account_of_a_no_cannot_be_looked_up_then_it_counts() -> None:
+    unknown = replace(ELECTORATE, accounts={"U1": None})
+    denied = outcome_of(question(), ("U1", NO), electorate=unknown)
+    assert denied == Outcome(state=ApprovalState.DENIED, by=("ada",))
+
+
+def test_press_when_its_chat_cannot_be_read_then_only_a_no_counts() -> None:
+    approval = replace(question(2), pressed=(pressed(YES), pressed(NUMBERS[1])))
+    (vote,) = votes_of(approval, None, ELECTORATE, NOW)
+    assert (vote.choice, vote.counted) == (NUMBERS[1], True)
+    shown = votes_of(approval, [], ELECTORATE, NOW)
+    assert {one.choice for one in shown if one.counted} == {YES, NUMBERS[1]}
+
+
+def pressed(choice: str) -> Pressed:
+    return Pressed(
+        account="U1",
+        choice=choice,
+        at=NOW,
+        team="T",
+        channel="C",
+        message_id="1",
+        pressed_at="1",
+        envelope="e",
+    )
 
 
 # -- what votes amount to --------------------------------------------------------------------------

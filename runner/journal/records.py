@@ -234,6 +234,7 @@ class Approval(Struct, frozen=True, kw_only=True):
     unread: dict[str, datetime] = {}
     """Which chats could not be reached, and since when: now, or when it was decided. Kept where a
     fall-back chat is configured."""
+    replies_unread: dict[str, datetime] = {}  # As `unread`, of what is typed under the card.
     votes: tuple[Vote, ...] = ()
     local: tuple[LocalAnswer, ...] = ()
     pressed: tuple[Pressed, ...] = ()
