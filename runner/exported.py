@@ -63,9 +63,15 @@ def _json_row(raw: bytes) -> Row | str:
             found = found["result"]
         if not isinstance(found, dict):
             return "it is no JSON object"
-        return row_of(found) or "it holds no values"
+        row = row_of(found)
+        if b"\\ud" in raw.lower():
+            # Only an escape can name one half alone; such a text can be written nowhere.
+            json.dumps(row, ensure_ascii=False).encode()
+        return row or "it holds no values"
     except UnicodeDecodeError:
         return "it is not UTF-8"
+    except UnicodeEncodeError:
+        return "it holds half a character (a lone surrogate)"
     except RecursionError:
         return "it is nested too deeply"
     except ValueError as fault:

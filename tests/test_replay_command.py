@@ -325,3 +325,14 @@ def test_exported_rows_when_lines_are_nested_ever_deeper_then_each_is_a_row_or_n
     assert len(found) == len(lines) + 1
     assert isinstance(found[9], dict)
     assert {row for row in found if isinstance(row, str)} == {"it is nested too deeply"}
+
+
+def test_replay_when_a_line_holds_half_a_character_then_named_and_the_rest_is_played(
+    tmp_path: Path,
+) -> None:
+    with command_line(tmp_path, QUIET) as line:
+        (line.folder / "half.jsonl").write_text('{"host": "\\ud800", "_time": "1700000000"}\n')
+        done = line("replay", "half.jsonl", "--json")
+        assert "Traceback" not in done.err
+        assert done.code == 1
+        assert "half.jsonl:1: it holds half a character" in done.out + done.err
