@@ -49,8 +49,11 @@ async def _mode(frame: Frame, key: str) -> str:
     """The mode when the question was due, or why the configuration lets none be put; journalled: a
     replay must go the same way."""
     ctx = frame.ctx
-    send = lambda _s: ctx.refusal(Effect.NOTIFY) or ctx.mode  # noqa: E731
-    return str(await ctx.call(key, Call(name="mode", send=send)))
+
+    def stands(_elapsed_s: float) -> str:
+        return ctx.refusal(Effect.NOTIFY) or ctx.mode
+
+    return str(await ctx.call(key, Call(name="mode", send=stands)))
 
 
 def _question(frame: Frame, step: Ask, path: str, n: int, text: str) -> Question:

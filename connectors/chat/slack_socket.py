@@ -34,7 +34,7 @@ SHUT_RDWR = 2
 
 def is_installed() -> bool:
     try:
-        import slack_sdk.socket_mode.builtin.connection  # noqa: F401
+        import slack_sdk.socket_mode.builtin.connection  # noqa: F401  only whether it is there
     except ImportError:
         return False
     return True
