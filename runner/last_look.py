@@ -63,7 +63,12 @@ class LastLook:
         if not approval.items or approval.due_at is not None:
             return
         typed = self._answers.replies.look(place, approval)
-        shown = {place.is_second: (*self._read(approval, place), *typed.answers)}
+        try:
+            found = self._read(approval, place)
+        except NotFound:
+            # There is nothing any more that anybody could answer.
+            found = ()
+        shown = {place.is_second: (*found, *typed.answers)}
         current = self._again(approval.id)
         pressed = tuple(one for one in current.pressed if one.is_second == place.is_second)
         # Only what stands in a chat can have been unseen there.
@@ -112,13 +117,7 @@ class LastLook:
         """Whatever the card shows by now: it may be locked, and a no under it is one all the
         same."""
         message = place.message_of(approval)
-        if message is None:
-            return ()
-        try:
-            return place.chat.read_card(message).answers
-        except NotFound:
-            # There is nothing any more that anybody could answer.
-            return ()
+        return () if message is None else place.chat.read_card(message).answers
 
     def _tell_unseen(self, approval: Approval, place: CardCalls, fault: str) -> None:
         log.warning("card approval=%s cannot be read before the call: %s", approval.id, fault)

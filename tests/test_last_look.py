@@ -121,6 +121,22 @@ def test_no_when_chat_is_down_then_one_on_the_machine_stops_it(world: World) -> 
     assert_stopped(world, question, "responder-b")
 
 
+def test_call_when_the_card_was_deleted_then_nobody_could_look_and_that_is_told(
+    world: World,
+) -> None:
+    """A no may have stood under it: gone is not the same as nobody objected."""
+    agreed(world)
+    world.slack.misbehave(
+        path="*reactions.get",
+        status=200,
+        body='{"ok":false,"error":"message_not_found"}',
+        times=None,
+    )
+    go_on(world)
+    assert world.contains() == [HOST]
+    assert len(world.entries("last_look_failed")) == 1
+
+
 def test_call_when_the_card_cannot_be_read_any_more_then_it_is_sent_and_that_is_told(
     world: World,
 ) -> None:
